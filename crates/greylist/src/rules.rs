@@ -31,6 +31,8 @@ mod ledger;
 mod pattern;
 mod postgrey;
 mod rule;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use builder::RuleSetBuilder;
