@@ -7,7 +7,7 @@
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use regex_syntax::{ast, hir};
 
-use super::pattern::{PatternError, PatternProblem};
+use super::mistake::{PatternError, PatternProblem};
 
 /// What one compiled expression may take. Those of postgrey's own list take
 /// a hundredth of it each.

@@ -2,13 +2,14 @@
 //! reads them, with two faults mended: `10.1` means 10.1.0.0/16 (postgrey makes it 10.1.0.0/24,
 //! against its manual), and an entry that postgrey would silently ignore is an error.
 
+use ipnet::IpNet;
+
 use super::List;
 use super::address::EXTENSION;
+use super::mistake::PatternError;
 use super::pattern::{
-    Kind, Pattern, PatternError, address, check_shape, domain, expression_of, leading_octets,
-    network,
+    Kind, Pattern, address, check_shape, domain, expression_of, leading_octets, network,
 };
-use ipnet::IpNet;
 
 impl Pattern {
     /// Reads an entry of a `whitelist_clients` file, without comment and without white space
