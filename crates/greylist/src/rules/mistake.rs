@@ -145,7 +145,14 @@ impl PatternProblem {
                 "a class that holds more than ASCII: write other letters as alternatives, \
                  as in (?:ä|ö)"
             }
-            _ => return None,
+            // Those that name a number, a list or a network.
+            Self::TooLong
+            | Self::PrefixLength { .. }
+            | Self::NoPrefixLength { .. }
+            | Self::NoAtSign { .. }
+            | Self::NoLocalPart { .. }
+            | Self::Syntax { .. }
+            | Self::ExpressionTooBig => return None,
         })
     }
 }
