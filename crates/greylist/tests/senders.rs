@@ -1,6 +1,8 @@
 //! What counts of an address: the corpus of shapes in `data/senders.tsv`, and what must hold for
 //! any bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use greylist::identity::{Normalisation, Reduction, Reductions};
 use greylist::{Client, HashKey, Identity, Query};
 use proptest::prelude::*;
@@ -208,7 +210,7 @@ fn very_long_addresses_are_no_trouble() {
             ("\"", "\"@example.net"),
             ("SRS0=k=7=example.net=", "+SRS=@example.net"),
         ] {
-            let long = [before, &pattern.repeat(200_000 / pattern.len()), after].concat();
+            let long = [before, &pattern.repeat(100_000 / pattern.len()), after].concat();
             let (counted, _) = sender(Normalisation::ALL, long.as_bytes());
             assert!(counted.len() <= long.len(), "{pattern}");
             recipient(Normalisation::ALL, long.as_bytes());
