@@ -1,0 +1,42 @@
+//! What is wrong with one value, before it is known where the value stands.
+
+/// Why a text is not a value of its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    /// Said beside the underlined text.
+    pub(super) what: String,
+    /// What to write instead.
+    pub(super) help: Option<String>,
+}
+
+impl Mistake {
+    /// A mistake with its mend.
+    pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what: what.into(), help: Some(help.into()) }
+    }
+}
+
+/// The one of `known` that was probably meant by `written`, if one is near enough.
+pub(super) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    /// Below this, the words have nothing to do with each other.
+    const LIKENESS_MIN: f64 = 0.8;
+    let fold = |word: &str| word.to_ascii_lowercase().replace('-', "_");
+    let written = fold(written);
+    known
+        .into_iter()
+        .map(|word| (strsim::jaro_winkler(&written, &fold(word)), word))
+        .filter(|&(likeness, _)| likeness >= LIKENESS_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, word)| word)
+}
+
+/// `a`, `b` and `c`, each quoted by `quote`.
+pub(super) fn listed<'k>(words: impl IntoIterator<Item = &'k str>, quote: char) -> String {
+    let words: Vec<String> =
+        words.into_iter().map(|word| format!("{quote}{word}{quote}")).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
