@@ -1,0 +1,93 @@
+//! Whole addresses, and local parts at any domain:
+//!
+//! | entry               | matches                                                        |
+//! |---------------------|----------------------------------------------------------------|
+//! | `user@example.net`  | that address                                                   |
+//! | `user+*@example.net`| that address, and `user` with any extension at that domain     |
+//! | `user@`             | `user` at any domain, and without one                          |
+//! | `user+*@`           | as above, and `user` with any extension                        |
+//! | (empty, shown `<>`) | the null sender                                                |
+//!
+//! They are tried in this order.
+
+use super::text::TextTable;
+use crate::query::split_address;
+
+/// Ends the local part of an entry that also matches extensions.
+pub(super) const EXTENSION: &str = "+*@";
+
+/// The rules of a list of addresses that a look-up finds.
+#[derive(Debug, Default)]
+pub(super) struct AddressTable {
+    texts: TextTable,
+    /// Whether there are entries for a local part at any domain.
+    locals: Forms,
+    /// Whether there are entries with extensions, and the most `+` that come before theirs: how
+    /// many ways there are to split a local part that is worth looking up.
+    extensions: Option<usize>,
+}
+
+/// Whether a list has entries of a form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Forms {
+    #[default]
+    Absent,
+    Present,
+}
+
+impl AsRef<TextTable> for AddressTable {
+    fn as_ref(&self) -> &TextTable {
+        &self.texts
+    }
+}
+
+impl AddressTable {
+    /// See [`TextTable::insert`].
+    pub(super) fn insert(&mut self, text: &str) -> Result<u32, u32> {
+        if text.ends_with('@') {
+            self.locals = Forms::Present;
+        }
+        if let Some((user, _)) = text.rsplit_once(EXTENSION) {
+            let plus_signs = user.bytes().filter(|&byte| byte == b'+').count();
+            self.extensions = self.extensions.max(Some(plus_signs));
+        }
+        self.texts.insert(text)
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.texts.shrink();
+    }
+
+    /// The best match, in the order of the table above.
+    pub(super) fn best_match(&self, address: &[u8]) -> Option<u32> {
+        if self.texts.len() == 0 {
+            return None;
+        }
+        let (local, domain) = split_address(address);
+        let whole = self.texts.find(&[address]);
+        whole
+            .or_else(|| self.with_extension(local, domain.filter(|domain| !domain.is_empty())?))
+            .or_else(|| match self.locals {
+                Forms::Present if !address.is_empty() => {
+                    let plain = self.texts.find(&[local, b"@"]);
+                    plain.or_else(|| self.with_extension(local, b""))
+                }
+                _ => None,
+            })
+    }
+
+    /// The entry `user+*@domain` with the longest `user` that `local` is, or is with an extension.
+    fn with_extension(&self, local: &[u8], domain: &[u8]) -> Option<u32> {
+        let plus_signs_max = self.extensions?;
+        let find = |user: &[u8]| self.texts.find(&[user, EXTENSION.as_bytes(), domain]);
+        let mut splits = local.iter().enumerate().filter(|&(_, &byte)| byte == b'+');
+        let mut best = None;
+        for _ in 0..=plus_signs_max {
+            let Some((at, _)) = splits.next() else {
+                return find(local).or(best);
+            };
+            best = find(&local[..at]).or(best);
+        }
+        best
+    }
+}

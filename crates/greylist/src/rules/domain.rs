@@ -1,0 +1,63 @@
+//! Domains and host names: `example.net` is itself alone, `.example.net` is itself and all below.
+
+use super::text::{Hash, TextTable};
+
+/// The rules of a list of domains that a look-up finds.
+#[derive(Debug, Default)]
+pub(super) struct DomainTable {
+    texts: TextTable,
+    /// The most dots that a suffix has: an attacker's domain of 120 labels is not looked up at
+    /// each of them.
+    suffix_dots_max: usize,
+}
+
+impl AsRef<TextTable> for DomainTable {
+    fn as_ref(&self) -> &TextTable {
+        &self.texts
+    }
+}
+
+impl DomainTable {
+    /// See [`TextTable::insert`].
+    pub(super) fn insert(&mut self, text: &str) -> Result<u32, u32> {
+        if text.starts_with('.') {
+            let dots = text.bytes().filter(|&byte| byte == b'.').count();
+            self.suffix_dots_max = self.suffix_dots_max.max(dots);
+        }
+        self.texts.insert(text)
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.texts.shrink();
+    }
+
+    /// The whole domain, else the longest suffix. `domain` has no final dot.
+    pub(super) fn best_match(&self, domain: &[u8]) -> Option<u32> {
+        let texts = &self.texts;
+        let mut hash = Hash::EMPTY;
+        let mut dots = 0;
+        let mut longest = None;
+        // From the end, so that each suffix's hash comes out on the way. What lies further from
+        // the end than the longest text reaches cannot be part of a match.
+        let out_of_reach = domain.len().saturating_sub(texts.longest());
+        for at in (out_of_reach..domain.len()).rev() {
+            hash = hash.prepend(domain[at]);
+            if domain[at] == b'.' {
+                dots += 1;
+                if dots <= self.suffix_dots_max {
+                    longest = texts.find_hashed(hash, &[&domain[at..]]).or(longest);
+                }
+            }
+        }
+        if out_of_reach > 0 {
+            return longest;
+        }
+        if let Some(whole) = texts.find_hashed(hash, &[domain]) {
+            return Some(whole);
+        }
+        if dots < self.suffix_dots_max {
+            longest = texts.find_hashed(hash.prepend(b'.'), &[b".", domain]).or(longest);
+        }
+        longest
+    }
+}
