@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use greylist::{Identity, Secs, Timing, timing::TimingError};
+use greylist::identity::{Normalisation, PrefixV4, PrefixV6};
+use greylist::timing::TimingError;
+use greylist::{Identity, Secs, Timing};
 
 use super::duration::{self, spoken};
 use super::mistake::{Mistake, listed, nearest};
 use super::reader::{Notes, Word};
 use super::size::Bytes;
 use super::surroundings::Surroundings;
-use super::text::ConfigText;
+use super::text::{ConfigText, Number};
 use super::{Config, Exempt, Mode, limits, listener, log, reply, rules};
 
 /// Below this a table has no room for one bucket a shard.
@@ -21,14 +23,15 @@ const EMBARGO_UNDISPUTED_MAX: Secs = Secs::new(300);
 
 /// What a profile sets.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Profile {
+struct Profile {
     timing: Timing,
+    identity: Identity,
 }
 
 const PROFILES: [(&str, Profile); 3] = [
-    ("default", Profile { timing: Timing::DEFAULT }),
-    ("x-grey", Profile { timing: Timing::X_GREY }),
-    ("rfc6647", Profile { timing: Timing::RFC6647 }),
+    ("default", Profile { timing: Timing::DEFAULT, identity: Identity::DEFAULT }),
+    ("x-grey", Profile { timing: Timing::X_GREY, identity: Identity::EXACT }),
+    ("rfc6647", Profile { timing: Timing::RFC6647, identity: Identity::DEFAULT }),
 ];
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
@@ -100,4 +103,71 @@ fn timing(text: &ConfigText<'_>, profile: Profile, notes: &mut Notes<'_>) -> Tim
         finding.help.extend(help);
         profile.timing
     })
+}
+
+fn identity(text: &ConfigText<'_>, profile: Profile, notes: &mut Notes<'_>) -> Identity {
+    let text = &text.identity;
+    let Identity { prefix_v4, prefix_v6, normalisation } = profile.identity;
+    let mut prefix = |key, number: &Option<Number>, range| {
+        let bits = number.as_ref().and_then(|number| limits::number(key, number, &range, notes));
+        bits.and_then(|bits| u8::try_from(bits).ok())
+    };
+    let v4 = prefix("client_prefix_v4", &text.client_prefix_v4, 8..=32);
+    let v6 = prefix("client_prefix_v6", &text.client_prefix_v6, 16..=128);
+    Identity {
+        prefix_v4: v4.and_then(|bits| PrefixV4::new(bits).ok()).unwrap_or(prefix_v4),
+        prefix_v6: v6.and_then(|bits| PrefixV6::new(bits).ok()).unwrap_or(prefix_v6),
+        normalisation: Normalisation {
+            fold_case: text.fold_case.unwrap_or(normalisation.fold_case),
+            strip_extension: text.strip_extension.unwrap_or(normalisation.strip_extension),
+            reduce_verp: text.reduce_verp.unwrap_or(normalisation.reduce_verp),
+            reduce_srs: text.reduce_srs.unwrap_or(normalisation.reduce_srs),
+            reduce_batv: text.reduce_batv.unwrap_or(normalisation.reduce_batv),
+        },
+    }
+}
+
+/// Reads a length of time.
+pub(super) fn time(key: &'static str, word: &Word<'_>, notes: &mut Notes<'_>) -> Option<Secs> {
+    let read = duration::parse(word.get_ref());
+    read.map_err(|mistake| notes.mistake(key, word.span(), mistake)).ok()
+}
+
+/// Reads one of a few words.
+pub(super) fn one_of<T: Copy>(
+    notes: &mut Notes<'_>,
+    key: &'static str,
+    word: Option<&Word<'_>>,
+    choices: &[(&str, T)],
+) -> Option<T> {
+    let word = word?;
+    let written = word.get_ref().replace('_', "-");
+    let same = |name: &str| name.replace('_', "-").eq_ignore_ascii_case(&written);
+    let chosen = choices.iter().find(|(name, _)| same(name));
+    if chosen.is_none() {
+        let names = || choices.iter().map(|(name, _)| *name);
+        let help = match nearest(word.get_ref(), names()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("use {}", listed(names(), '"', "or")),
+        };
+        notes.mistake(key, word.span(), Mistake::new("not one of its values", help));
+    }
+    chosen.map(|(_, value)| *value)
+}
+
+/// Reads a path; a relative one starts from `base`.
+pub(super) fn resolve(
+    key: &'static str,
+    word: &Word<'_>,
+    notes: &mut Notes<'_>,
+    base: &Path,
+) -> Option<PathBuf> {
+    let text = *word.get_ref();
+    let what = match text {
+        "" => "empty",
+        _ if text.contains('\0') => "a path cannot contain a zero byte",
+        _ => return Some(base.join(text)),
+    };
+    notes.mistake(key, word.span(), Mistake::new(what, "use a path, such as \"/etc/xgrey/local.rules\""));
+    None
 }

@@ -151,7 +151,7 @@ fn listener(
     surroundings: &dyn Surroundings,
 ) -> Option<Listener> {
     let protocols = [("postfix", Protocol::Postfix)];
-    let protocol = one_of(notes, "protocol", &text.protocol, &protocols);
+    let protocol = one_of(notes, "protocol", text.protocol.as_ref(), &protocols);
     let mode = text.mode.as_ref().and_then(|word| socket_mode(word, notes));
     let owner = text.owner.as_ref().and_then(|word| owner(word, notes, surroundings));
     let allow = text.allow.as_ref().map(|words| networks(words, notes));
@@ -159,7 +159,7 @@ fn listener(
     match parse_address(address.get_ref()) {
         Err(mistake) => {
             notes.mistake("address", address.span(), mistake);
-            return None;
+            None
         }
         Ok(Address::Tcp(socket)) => {
             sockets_only(text, notes);
@@ -331,6 +331,12 @@ fn network(text: &str) -> Result<IpNet, Mistake> {
     let help = "use an address or a network, such as \"192.0.2.7\", \"192.0.2.0/24\" or \
                 \"2001:db8::/32\"";
     let network: IpNet = text.parse().map_err(|_| Mistake::new("not a network", help))?;
+    if let IpNet::V6(v6) = network
+        && v6.addr().to_ipv4_mapped().is_some()
+    {
+        let help = "write IPv4 networks as such: \"192.0.2.0/24\"";
+        return Err(Mistake::new("an IPv4 network dressed as IPv6", help));
+    }
     if network.addr() != network.network() {
         let help = format!("use \"{}\", or \"{}\" alone", network.trunc(), network.addr());
         return Err(Mistake::new("an address within a network", help));

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, SECTIONS, Section};
-use super::mistake::{Mistake, listed, nearest};
+use super::mistake::{Mistake, listed, nearest, shown};
 use super::report::{Finding, Place, Report, Severity};
 
 /// A text as it is written, and where.
@@ -19,44 +19,91 @@ pub(super) type Word<'a> = Spanned<&'a str>;
 /// A list of texts.
 pub(super) type Words<'a> = Spanned<Vec<Word<'a>>>;
 
-/// What is found in one file, and the file's text to find the places in.
+/// What is found in the configuration file, and the file's text to find the places in; and what is
+/// found in the list files that it names.
 pub(super) struct Notes<'t> {
     file: Arc<str>,
     text: &'t str,
-    /// Whether the file is not even TOML: then what seems to be missing may just not be understood.
-    broken: bool,
-    pub(super) report: Report,
+    /// Lines with something that is not TOML, in order. What else is wrong there mostly follows
+    /// from it.
+    broken_lines: Vec<Range<usize>>,
+    /// An offset in the text, and how many lines end before it.
+    cursor: (usize, usize),
+    report: Report,
+    /// What is found in list files.
+    pub(super) lists: Report,
 }
 
 impl<'t> Notes<'t> {
     pub(super) fn new(file: Arc<str>, text: &'t str) -> Self {
-        Self { file, text, broken: false, report: Report::default() }
+        let (report, lists) = (Report::default(), Report::default());
+        Self { file, text, broken_lines: Vec::new(), cursor: (0, 0), report, lists }
+    }
+
+    /// What was found, in the order of the lines, then the list files.
+    pub(super) fn into_report(mut self) -> Report {
+        self.report.sort();
+        self.report.append(self.lists);
+        self.report
     }
 
     /// Notes what is not TOML. One mistake a line: those after it mostly follow from it.
     pub(super) fn syntax(&mut self, errors: Vec<toml::de::Error>) {
-        self.broken |= !errors.is_empty();
-        let text = self.text;
         let mut errors: Vec<_> =
             errors.into_iter().map(|error| (error.span().unwrap_or(0..0), error)).collect();
         errors.sort_by_key(|(span, _)| span.start);
-        errors.dedup_by(|later, earlier| {
-            let between = text.get(earlier.0.start..later.0.start);
-            between.is_some_and(|between| !between.contains('\n'))
-        });
         for (span, error) in errors {
-            let written = text.get(span.clone()).unwrap_or("").trim();
-            let unquoted = error.message().starts_with("string values must be quoted");
-            let finding = self.error(span, "this is not TOML");
-            finding.label(error.message());
-            match written.to_ascii_lowercase().as_str() {
-                "" => {}
-                "true" | "yes" | "on" => drop(finding.help("write `true`")),
-                "false" | "no" | "off" => drop(finding.help("write `false`")),
-                _ if unquoted => drop(finding.help(format!("put it in quotes: \"{written}\""))),
-                _ => {}
+            if self.is_broken(&span) {
+                continue;
             }
+            let written = self.text.get(span.clone()).unwrap_or("").trim();
+            let unquoted = error.message().starts_with("string values must be quoted");
+            let (label, help) = match written.to_ascii_lowercase().as_str() {
+                "" if unquoted => ("a value is missing here", None),
+                "true" | "yes" | "on" => ("not a TOML value", Some("write `true`".into())),
+                "false" | "no" | "off" => ("not a TOML value", Some("write `false`".into())),
+                _ if unquoted => {
+                    ("not a TOML value", Some(format!("put it in quotes: \"{}\"", shown(written))))
+                }
+                _ => (error.message(), None),
+            };
+            let line = self.line_around(span.start);
+            let finding = self.error(span, "this is not TOML");
+            finding.label(label).help.extend(help);
+            self.broken_lines.push(line);
         }
+    }
+
+    /// Whether `span` begins in a line that is not TOML.
+    fn is_broken(&self, span: &Range<usize>) -> bool {
+        let after = self.broken_lines.partition_point(|line| line.start <= span.start);
+        let line = after.checked_sub(1).and_then(|last| self.broken_lines.get(last));
+        line.is_some_and(|line| span.start <= line.end)
+    }
+
+    /// The line that holds the byte at `offset`, without its end.
+    fn line_around(&self, offset: usize) -> Range<usize> {
+        let offset = self.text.floor_char_boundary(offset);
+        let start = self.text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
+        let end = self.text[offset..].find('\n').map_or(self.text.len(), |length| offset + length);
+        start..end
+    }
+
+    /// The number of the line, from 1, in which `span` begins. Quick if asked in the order of the
+    /// text.
+    pub(super) fn line(&mut self, span: &Range<usize>) -> u32 {
+        let offset = span.start.min(self.text.len());
+        if offset < self.cursor.0 {
+            self.cursor = (0, 0);
+        }
+        let newlines = self.text.as_bytes()[self.cursor.0..offset].iter().filter(|&&b| b == b'\n');
+        self.cursor = (offset, self.cursor.1 + newlines.count());
+        u32::try_from(self.cursor.1 + 1).unwrap_or(u32::MAX)
+    }
+
+    /// How the file is called.
+    pub(super) fn file(&self) -> &Arc<str> {
+        &self.file
     }
 
     /// The bytes `span` of the file.
@@ -65,8 +112,10 @@ impl<'t> Notes<'t> {
     }
 
     pub(super) fn error(&mut self, span: Range<usize>, message: impl Into<String>) -> &mut Finding {
-        let finding = Finding::new(Severity::Error, self.place(span), message);
-        self.report.add(finding)
+        if self.is_broken(&span) {
+            return self.report.hide(Finding::new(Severity::Error, Place::file(&self.file), message));
+        }
+        self.add(Severity::Error, span, message)
     }
 
     pub(super) fn warning(
@@ -74,8 +123,19 @@ impl<'t> Notes<'t> {
         span: Range<usize>,
         message: impl Into<String>,
     ) -> &mut Finding {
-        let finding = Finding::new(Severity::Warning, self.place(span), message);
-        self.report.add(finding)
+        self.add(Severity::Warning, span, message)
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        // Finding the place takes a walk through the file: not for what is only counted.
+        let full = self.report.is_full(severity);
+        let place = if full { Place::file(&self.file) } else { self.place(span) };
+        self.report.add(Finding::new(severity, place, message))
     }
 
     /// Notes that the value of `key` is wrong, and how.
@@ -168,7 +228,7 @@ impl<'a, 't> TableReader<'a, 't> {
         key: &'static str,
         example: &str,
     ) -> Option<Word<'a>> {
-        if self.get(key).is_none() && !notes.broken {
+        if self.get(key).is_none() && notes.broken_lines.is_empty() {
             let message = format!("`{key}` is missing in {}", self.section.named());
             notes.error(self.header(), message).help(format!("for example: {key} = {example}"));
         }
@@ -315,7 +375,8 @@ fn integer(value: &DeValue<'_>) -> Option<i64> {
 }
 
 fn unknown_key(notes: &mut Notes<'_>, section: &'static Section, span: Range<usize>, key: &str) {
-    let help = match (nearest(key, section.keys.iter().copied()), keys::foreign(key)) {
+    let near = nearest(key, section.keys.iter().copied());
+    let help = match (near, keys::foreign(key)) {
         (_, Some((ours, whose))) => {
             let place = if section.keys.contains(&ours) { String::new() } else { elsewhere(ours) };
             format!("what {whose} calls `{key}` is `{ours}` here{place}")
@@ -325,10 +386,11 @@ fn unknown_key(notes: &mut Notes<'_>, section: &'static Section, span: Range<usi
             format!("there is a `{key}`{}", elsewhere(key))
         }
         (None, None) => {
-            format!("the keys of {} are {}", section.named(), listed(section.keys.iter().copied(), '`'))
+            let keys = listed(section.keys.iter().copied(), '`', "and");
+            format!("the keys of {} are {keys}", section.named())
         }
     };
-    let message = format!("unknown key `{}`", key.escape_debug());
+    let message = format!("unknown key `{}`", shown(key));
     notes.error(span, message).label(format!("not a key of {}", section.named())).help(help);
 }
 
@@ -363,14 +425,14 @@ fn wrong_kind(notes: &mut Notes<'_>, key: &str, value: &Spanned<DeValue<'_>>, ki
         }
         (Kind::Text, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
             let written = notes.text.get(value.span()).unwrap_or("…");
-            format!("put it in quotes: \"{written}\"")
+            format!("put it in quotes: \"{}\"", shown(written))
         }
         (Kind::Texts, DeValue::String(text)) => {
-            format!("put it in brackets: {key} = [\"{}\"]", text.escape_debug())
+            format!("put it in brackets: {key} = [\"{}\"]", shown(text))
         }
         (Kind::Tables, DeValue::Table(_)) => format!("begin it with double brackets: [[{key}]]"),
         _ => format!("for example: {key} = {example}"),
     };
-    let message = format!("`{}` must be {wanted}", key.escape_debug());
+    let message = format!("`{}` must be {wanted}", shown(key));
     notes.error(value.span(), message).label(format!("this is {found}")).help(help);
 }

@@ -81,7 +81,7 @@ fn note(
     error: ReplyError,
     notes: &mut Notes<'_>,
 ) {
-    notes.mistake(key, span, Mistake { what: error.to_string(), help: None });
+    notes.mistake(key, span, Mistake::from_sentence(&error.to_string()));
 }
 
 /// Reads a text with placeholders.
@@ -99,7 +99,7 @@ fn template(
     let template = Template::parse_with_help(word.get_ref(), help);
     let wrong = |error: greylist::reply::TemplateError| {
         let span = notes.part(word, error.at);
-        notes.mistake(key, span, Mistake { what: error.kind.to_string(), help: None });
+        notes.mistake(key, span, Mistake::from_sentence(&error.kind.to_string()));
     };
     template.map_err(wrong).ok()
 }
@@ -111,8 +111,7 @@ fn help_url<'a>(word: &Word<'a>, notes: &mut Notes<'_>) -> &'a str {
     };
     if let TemplateErrorKind::Help(within) = error.kind {
         let span = notes.part(word, within.at);
-        let mistake = Mistake { what: within.kind.to_string(), help: None };
-        notes.mistake("help_url", span, mistake);
+        notes.mistake("help_url", span, Mistake::from_sentence(&within.kind.to_string()));
     }
     ""
 }

@@ -215,11 +215,18 @@ impl Report {
         self.findings.sort_by_key(|finding| finding.place.key());
     }
 
-    /// Drops the kept errors for which `drop` says so: what only follows from another mistake.
-    pub(super) fn drop_errors(&mut self, drop: impl Fn(&Finding) -> bool) {
-        let before = self.findings.len();
-        self.findings.retain(|finding| finding.severity != Severity::Error || !drop(finding));
-        self.errors -= before - self.findings.len();
+    /// Whether another finding of this severity would only be counted.
+    pub(super) fn is_full(&self, severity: Severity) -> bool {
+        let count = match severity {
+            Severity::Error => self.errors,
+            Severity::Warning => self.warnings,
+        };
+        count >= FINDINGS_KEPT_MAX
+    }
+
+    /// Neither counts nor keeps a finding, though more can be said of it.
+    pub(super) fn hide(&mut self, finding: Finding) -> &mut Finding {
+        self.beyond.insert(Box::new(finding))
     }
 
     /// Appends what was found elsewhere, later.
