@@ -1,7 +1,41 @@
 //! Which attempts count as the same: a query, reduced to what stays the same at a retry, hashed
 //! with a secret key.
+//!
+//! A tuple is the client's network, the sender and the recipient. Senders are written in many ways,
+//! and many change from one message of a list to the next, or from one day to the next. What
+//! changes must go, or the list's every message waits anew; what tells two senders apart must stay,
+//! or one of them waits for nothing while the other was never tried. When in doubt, it stays. Each
+//! reduction has a switch; [`Normalisation`] says with examples what it does.
+//!
+//! # What is left alone
+//! * Addresses are told apart beyond ASCII: `Ä` is not `ä`, and an internationalised domain is not
+//!   the same as its `xn--` form. MTAs hand on what the client said, and a client says the same at
+//!   each retry.
+//! * Digits in ordinary names: `alice1@` is not `alice2@`.
+//! * An address embedded in another, as in `alice=example.net@forwarder.example`, unless the rest
+//!   says that it is a bounce address.
+//! * Random-looking local parts without any sign of a bounce address: some are people, behind a
+//!   service that hides their addresses.
+//! * A shape whose switch is off, and a quoted local part with escapes in it: no other reduction
+//!   looks inside.
+//!
+//! Any bytes may come, of any length: nothing here fails, and the time is linear in the length. This
+//! module never knows what is remembered of a tuple, nor how a protocol writes an address.
 
-use crate::query::{Client, Query};
+use std::fmt;
+use std::hash::Hasher as _;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+
+use crate::query::{Client, Query, split_address};
+
+mod batv;
+mod reductions;
+mod srs;
+mod verp;
+
+pub use reductions::{Reduction, Reductions};
 
 /// 128 bits that stand for a tuple. Keyed, so that nobody outside can aim for a collision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,35 +58,398 @@ impl HashKey {
 }
 
 /// Secret: not shown.
-impl std::fmt::Debug for HashKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HashKey(…)")
+    }
+}
+
+/// How many leading bits of an IPv4 address stand for the client: 8 to 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixV4(u8);
+
+/// How many leading bits of an IPv6 address stand for the client: 16 to 128.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixV6(u8);
+
+impl PrefixV4 {
+    /// Wide enough for most pools of outgoing servers, narrow enough for one owner.
+    pub const DEFAULT: Self = Self(24);
+    /// The address itself.
+    pub const EXACT: Self = Self(32);
+
+    /// A prefix of `bits` bits.
+    ///
+    /// # Errors
+    /// When `bits` is not 8 to 32: a shorter one would make strangers of half the world the same.
+    pub const fn new(bits: u8) -> Result<Self, PrefixError> {
+        match bits {
+            8..=32 => Ok(Self(bits)),
+            _ => Err(PrefixError { bits, min: 8, max: 32 }),
+        }
+    }
+
+    /// Its length in bits.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+}
+
+impl PrefixV6 {
+    /// One subnet: what a single host can choose freely within.
+    pub const DEFAULT: Self = Self(64);
+    /// The address itself.
+    pub const EXACT: Self = Self(128);
+
+    /// A prefix of `bits` bits.
+    ///
+    /// # Errors
+    /// When `bits` is not 16 to 128.
+    pub const fn new(bits: u8) -> Result<Self, PrefixError> {
+        match bits {
+            16..=128 => Ok(Self(bits)),
+            _ => Err(PrefixError { bits, min: 16, max: 128 }),
+        }
+    }
+
+    /// Its length in bits.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+}
+
+/// A prefix length that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixError {
+    /// The length given.
+    pub bits: u8,
+    /// The shortest that may be.
+    pub min: u8,
+    /// The longest that may be.
+    pub max: u8,
+}
+
+impl fmt::Display for PrefixError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bits, min, max } = self;
+        write!(f, "a client prefix of {bits} bits cannot be: use {min} to {max}")
+    }
+}
+
+impl std::error::Error for PrefixError {}
+
+/// Which reductions are made. The right column of the tables is what counts, with all switches on.
+/// A `#` stands for what was taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Normalisation {
+    /// One spelling: ASCII letters in lower case (before the `@` too: no provider in use tells them
+    /// apart), no dot at the domain's end, no quotes around a local part.
+    ///
+    /// | sender or recipient | counts as |
+    /// |---|---|
+    /// | `Alice@Example.NET` | `alice@example.net` |
+    /// | `alice@example.net.` | `alice@example.net` |
+    /// | `"alice"@example.net` | `alice@example.net` |
+    /// | `"a b+c"@example.net` | `a b@example.net` |
+    pub fold_case: bool,
+
+    /// No extension: what follows a `+`. Not where the `+` is the first character, nor in
+    /// `bounces+…` and SRS addresses, where all that matters follows it.
+    ///
+    /// | sender or recipient | counts as |
+    /// |---|---|
+    /// | `alice+news@example.net` | `alice@example.net` |
+    /// | `+alice@example.net` | `+alice@example.net` |
+    /// | `list-bounces+bob=example.org@example.net` | `list-bounces@example.net` |
+    /// | `list+bncBAABBXYZ7Q2TKGRB2@example.net` | `list@example.net` |
+    pub strip_extension: bool,
+
+    /// Bounce addresses of lists and bulk mailers, senders only: the recipient's address and the
+    /// message's number in them. An address is one of these when `bounce`, `bounces`, `return`,
+    /// `returns` or `verp` is among its words, or `bounce`, `bounces`, `verp` or `bnc` among those of
+    /// a subdomain; or when it begins with `owner-` and ends with somebody's address. In it go
+    /// numbers, hexadecimal and mixed codes, UUIDs, and `word=domain`; before the bounce word only
+    /// codes that are too long to be part of a list's name. Two shapes count without such a word:
+    /// somebody's address with a number before it, of which the number goes, and the codes that
+    /// Amazon SES sends from.
+    ///
+    /// | sender | counts as |
+    /// |---|---|
+    /// | `bounce-123-bob=example.org@list.example.net` | `bounce-#-#@list.example.net` |
+    /// | `owner-list-return-57-bob=example.org@example.net` | `owner-list-return-#-#@example.net` |
+    /// | `list-return-123-bob=example.org@example.net` | `list-return-#-#@example.net` |
+    /// | `bounces+12345-abcd-bob=example.org@em.example.com` | `bounces+#-#-#@em.example.com` |
+    /// | `bounce-mc.us1_12345.67890-bob=example.org@example.net` | `bounce-mc.us1_#.#-#@example.net` |
+    /// | `0102018f3a4b5c6d-1a2b3c4d-5e6f-7a8b-9c0d-1e2f3a4b5c6d-000000@example.com` | `#@example.com` |
+    /// | `news-4711-bob=example.org@example.net` | `news-#-bob=example.org@example.net` |
+    /// | `list2024-bounces@example.net` | `list2024-bounces@example.net` |
+    pub reduce_verp: bool,
+
+    /// Senders that a forwarder has rewritten (SRS), senders only: the hash and the day in them. The
+    /// original address stays, itself normalised.
+    ///
+    /// | sender | counts as |
+    /// |---|---|
+    /// | `SRS0=k3Xz=7T=example.net=alice@example.com` | `srs0=#=#=example.net=alice@example.com` |
+    /// | `SRS0+k3Xz=7T=example.net=alice@example.com` | `srs0+#=#=example.net=alice@example.com` |
+    /// | `SRS1=pQ4r=example.com==k3Xz=7T=example.net=alice@example.org` | `srs1=#=example.com==#=#=example.net=alice@example.org` |
+    /// | `bob+SRS=k3Xz4=7T=example.net=alice@example.com` | `bob+srs=#=#=example.net=alice@example.com` |
+    pub reduce_srs: bool,
+
+    /// Senders signed with the day (BATV), senders only: the signature.
+    ///
+    /// | sender | counts as |
+    /// |---|---|
+    /// | `prvs=0123abcdef=alice@example.net` | `alice@example.net` |
+    /// | `prvs=alice/0123abcdef@example.net` | `alice@example.net` |
+    /// | `prvs=alice=0123abcdef@example.net` | `alice@example.net` |
+    /// | `btv1==0123abcdef0==alice@example.net` | `alice@example.net` |
+    pub reduce_batv: bool,
+}
+
+impl Normalisation {
+    /// Every reduction.
+    pub const ALL: Self = Self {
+        fold_case: true,
+        strip_extension: true,
+        reduce_verp: true,
+        reduce_srs: true,
+        reduce_batv: true,
+    };
+    /// None: addresses count byte for byte.
+    pub const NONE: Self = Self {
+        fold_case: false,
+        strip_extension: false,
+        reduce_verp: false,
+        reduce_srs: false,
+        reduce_batv: false,
+    };
+}
+
+impl Default for Normalisation {
+    fn default() -> Self {
+        Self::ALL
     }
 }
 
 /// What of a query makes its tuple.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {}
+pub struct Identity {
+    /// What of an IPv4 client counts.
+    pub prefix_v4: PrefixV4,
+    /// What of an IPv6 client counts.
+    pub prefix_v6: PrefixV6,
+    /// What of the addresses counts.
+    pub normalisation: Normalisation,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The first byte of what is hashed: what the key is a key of. Other kinds of key will share the
+/// table; their first byte keeps them apart. These numbers are part of what a store remembers.
+#[repr(u8)]
+enum KeyKind {
+    Tuple = 1,
+}
 
 impl Identity {
+    /// Client networks /24 and /64, addresses fully reduced.
+    pub const DEFAULT: Self = Self {
+        prefix_v4: PrefixV4::DEFAULT,
+        prefix_v6: PrefixV6::DEFAULT,
+        normalisation: Normalisation::ALL,
+    };
+    /// As X-Grey 1.0: the client's very address, sender and recipient byte for byte.
+    pub const EXACT: Self = Self {
+        prefix_v4: PrefixV4::EXACT,
+        prefix_v6: PrefixV6::EXACT,
+        normalisation: Normalisation::NONE,
+    };
+
     /// The tuple that `query` belongs to. `scratch` is cleared and used; it keeps its capacity, so
     /// that a steady stream of queries allocates nothing.
-    pub fn key(&self, _hash_key: &HashKey, _query: &Query<'_>, _scratch: &mut Vec<u8>) -> TupleKey {
-        unimplemented!()
+    ///
+    /// Hashed are, by SipHash-2-4 with 128 bits of result:
+    /// ```text
+    /// 0: 1 (a tuple) | 1: 4 or 6 | 2: the network's 4 or 16 bytes | then: the sender's length, u64
+    /// little-endian | the sender, normalised | the recipient, normalised
+    /// ```
+    /// The family fixes the network's length and the recipient is all the rest, so that no two
+    /// tuples are the same bytes. A store keeps keys across restarts: the layout is a file format.
+    pub fn key(&self, hash_key: &HashKey, query: &Query<'_>, scratch: &mut Vec<u8>) -> TupleKey {
+        const LENGTH_BYTES: usize = size_of::<u64>();
+        scratch.clear();
+        scratch.push(KeyKind::Tuple as u8);
+        match self.client_network(query.client) {
+            IpNet::V4(network) => {
+                scratch.push(4);
+                scratch.extend_from_slice(&network.addr().octets());
+            }
+            IpNet::V6(network) => {
+                scratch.push(6);
+                scratch.extend_from_slice(&network.addr().octets());
+            }
+        }
+        let length_at = scratch.len();
+        scratch.extend_from_slice(&[0; LENGTH_BYTES]);
+        let sender_at = scratch.len();
+        self.normalise_sender(query.sender, scratch);
+        let sender_length = (scratch.len() - sender_at) as u64;
+        scratch[length_at..sender_at].copy_from_slice(&sender_length.to_le_bytes());
+        self.normalise_recipient(query.recipient, scratch);
+
+        let mut hasher = SipHasher24::new_with_key(hash_key.as_bytes());
+        hasher.write(scratch);
+        let hash = hasher.finish128();
+        TupleKey(u128::from(hash.h2) << 64 | u128::from(hash.h1))
     }
 
     /// The network that stands for the client, such as `192.0.2.0/24`.
-    pub fn client_network(&self, _client: Client) -> ipnet::IpNet {
-        unimplemented!()
+    pub fn client_network(&self, client: Client) -> IpNet {
+        // An assertion rather than an error: both prefix types end where their family does.
+        const FITS: &str = "a prefix is not longer than its address";
+        match client.address() {
+            std::net::IpAddr::V4(address) => {
+                Ipv4Net::new(address, self.prefix_v4.0).expect(FITS).trunc().into()
+            }
+            std::net::IpAddr::V6(address) => {
+                Ipv6Net::new(address, self.prefix_v6.0).expect(FITS).trunc().into()
+            }
+        }
     }
 
-    /// Appends the sender in the form that counts.
-    pub fn normalise_sender(&self, _sender: &[u8], _out: &mut Vec<u8>) {
-        unimplemented!()
+    /// Appends the sender in the form that counts, and says how it differs from what came.
+    pub fn normalise_sender(&self, sender: &[u8], out: &mut Vec<u8>) -> Reductions {
+        let (local, domain) = split_address(sender);
+        let start = out.len();
+        let mut applied = self.reduce_sender(local, domain.unwrap_or_default(), out);
+        self.finish(start, domain, out, &mut applied);
+        applied
     }
 
-    /// Appends the recipient in the form that counts.
-    pub fn normalise_recipient(&self, _recipient: &[u8], _out: &mut Vec<u8>) {
-        unimplemented!()
+    /// Appends the recipient in the form that counts, and says how it differs from what came.
+    pub fn normalise_recipient(&self, recipient: &[u8], out: &mut Vec<u8>) -> Reductions {
+        let (mut local, domain) = split_address(recipient);
+        let start = out.len();
+        let mut applied = Reductions::NONE;
+        if self.normalisation.fold_case
+            && let Some(plain) = unquoted(local)
+        {
+            local = plain;
+            applied.insert(Reduction::Spelling);
+        }
+        if self.normalisation.strip_extension
+            && !is_quoted(local)
+            && matches!(srs::find(local), srs::Found::Nothing)
+            && let Some(end) = extension(local)
+        {
+            local = &local[..end];
+            applied.insert(Reduction::Extension);
+        }
+        out.extend_from_slice(local);
+        self.finish(start, domain, out, &mut applied);
+        applied
     }
+
+    /// Appends a sender's local part without what changes. Goes from the outermost rewriting inwards:
+    /// a forwarder's may hold a signed address, which may have an extension.
+    fn reduce_sender<'a>(
+        &self,
+        mut local: &'a [u8],
+        mut domain: &'a [u8],
+        out: &mut Vec<u8>,
+    ) -> Reductions {
+        let switches = self.normalisation;
+        let mut applied = Reductions::NONE;
+        loop {
+            // Each turn takes something off `local`. The cheap looks at its ends come first, and
+            // only a turn in which they find nothing looks all through it: that keeps this linear.
+            if let Some(plain) = unquoted(local).filter(|_| switches.fold_case) {
+                local = plain;
+                applied.insert(Reduction::Spelling);
+            } else if is_quoted(local) {
+                break;
+            } else if let Some(unsigned) = batv::unsigned(local) {
+                if !switches.reduce_batv {
+                    break;
+                }
+                local = unsigned;
+                applied.insert(Reduction::Batv);
+            } else {
+                match srs::find(local) {
+                    srs::Found::Head(head) if switches.reduce_srs => {
+                        if head.write(local, out) {
+                            applied.insert(Reduction::Srs);
+                        }
+                        domain = &local[head.domain];
+                        local = &local[head.length..];
+                    }
+                    srs::Found::Head(_) | srs::Found::Malformed => break,
+                    srs::Found::Nothing => {
+                        let cut = extension(local)
+                            .filter(|_| switches.strip_extension && !verp::is_all_payload(local));
+                        if let Some(end) = cut {
+                            local = &local[..end];
+                            applied.insert(Reduction::Extension);
+                            continue;
+                        }
+                        if switches.reduce_verp {
+                            if verp::reduce(local, domain, out) {
+                                applied.insert(Reduction::Verp);
+                            }
+                            return applied;
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        out.extend_from_slice(local);
+        applied
+    }
+
+    /// Appends the domain to the local part at `start`, and folds both.
+    fn finish(
+        &self,
+        start: usize,
+        domain: Option<&[u8]>,
+        out: &mut Vec<u8>,
+        applied: &mut Reductions,
+    ) {
+        if let Some(mut domain) = domain {
+            out.push(b'@');
+            while self.normalisation.fold_case
+                && let Some(shorter) = domain.strip_suffix(b".")
+            {
+                domain = shorter;
+                applied.insert(Reduction::Spelling);
+            }
+            out.extend_from_slice(domain);
+        }
+        if self.normalisation.fold_case && out[start..].iter().any(u8::is_ascii_uppercase) {
+            out[start..].make_ascii_lowercase();
+            applied.insert(Reduction::Spelling);
+        }
+    }
+}
+
+fn is_quoted(local: &[u8]) -> bool {
+    local.starts_with(b"\"")
+}
+
+/// What stands between the quotes of a quoted local part without escapes.
+fn unquoted(local: &[u8]) -> Option<&[u8]> {
+    let plain = local.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let escapes = plain.iter().any(|byte| matches!(byte, b'"' | b'\\'));
+    (!plain.is_empty() && !escapes).then_some(plain)
+}
+
+/// Where the extension's `+` stands; never at the beginning.
+fn extension(local: &[u8]) -> Option<usize> {
+    let name_at = local.iter().position(|&byte| byte != b'+')?;
+    local[name_at..].iter().position(|&byte| byte == b'+').map(|plus| name_at + plus)
 }
