@@ -30,6 +30,8 @@ mod rules;
 mod size;
 mod summary;
 mod surroundings;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::fs::File;

@@ -22,16 +22,16 @@ const MEMORY_MIN: Bytes = Bytes::mib(1);
 const EMBARGO_UNDISPUTED_MAX: Secs = Secs::new(300);
 
 /// What a profile sets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Profile {
     timing: Timing,
     identity: Identity,
 }
 
-const PROFILES: [(&str, Profile); 3] = [
-    ("default", Profile { timing: Timing::DEFAULT, identity: Identity::DEFAULT }),
-    ("x-grey", Profile { timing: Timing::X_GREY, identity: Identity::EXACT }),
-    ("rfc6647", Profile { timing: Timing::RFC6647, identity: Identity::DEFAULT }),
+static PROFILES: [(&str, &Profile); 3] = [
+    ("default", &Profile { timing: Timing::DEFAULT, identity: Identity::DEFAULT }),
+    ("x-grey", &Profile { timing: Timing::X_GREY, identity: Identity::EXACT }),
+    ("rfc6647", &Profile { timing: Timing::RFC6647, identity: Identity::DEFAULT }),
 ];
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
@@ -69,7 +69,7 @@ pub(super) fn config(
     }
 }
 
-fn timing(text: &ConfigText<'_>, profile: Profile, notes: &mut Notes<'_>) -> Timing {
+fn timing(text: &ConfigText<'_>, profile: &Profile, notes: &mut Notes<'_>) -> Timing {
     let mut read = |key, word: &Option<Word<'_>>, default| {
         word.as_ref().map_or(Some(default), |word| time(key, word, notes))
     };
@@ -105,9 +105,9 @@ fn timing(text: &ConfigText<'_>, profile: Profile, notes: &mut Notes<'_>) -> Tim
     })
 }
 
-fn identity(text: &ConfigText<'_>, profile: Profile, notes: &mut Notes<'_>) -> Identity {
+fn identity(text: &ConfigText<'_>, profile: &Profile, notes: &mut Notes<'_>) -> Identity {
     let text = &text.identity;
-    let Identity { prefix_v4, prefix_v6, normalisation } = profile.identity;
+    let Identity { prefix_v4, prefix_v6, normalisation } = &profile.identity;
     let mut prefix = |key, number: &Option<Number>, range| {
         let bits = number.as_ref().and_then(|number| limits::number(key, number, &range, notes));
         bits.and_then(|bits| u8::try_from(bits).ok())
@@ -115,8 +115,8 @@ fn identity(text: &ConfigText<'_>, profile: Profile, notes: &mut Notes<'_>) -> I
     let v4 = prefix("client_prefix_v4", &text.client_prefix_v4, 8..=32);
     let v6 = prefix("client_prefix_v6", &text.client_prefix_v6, 16..=128);
     Identity {
-        prefix_v4: v4.and_then(|bits| PrefixV4::new(bits).ok()).unwrap_or(prefix_v4),
-        prefix_v6: v6.and_then(|bits| PrefixV6::new(bits).ok()).unwrap_or(prefix_v6),
+        prefix_v4: v4.and_then(|bits| PrefixV4::new(bits).ok()).unwrap_or(*prefix_v4),
+        prefix_v6: v6.and_then(|bits| PrefixV6::new(bits).ok()).unwrap_or(*prefix_v6),
         normalisation: Normalisation {
             fold_case: text.fold_case.unwrap_or(normalisation.fold_case),
             strip_extension: text.strip_extension.unwrap_or(normalisation.strip_extension),

@@ -174,7 +174,7 @@ fn rule(text: &str) -> Result<Line, LineError> {
     let (list_at, rest_at) = first_word(text, 0);
     let (verdict_at, entry_at) = first_word(text, rest_at);
     let (list_word, verdict_word) = (&text[list_at.clone()], &text[verdict_at.clone()]);
-    let list = List::parse(list_word).ok_or_else(|| unknown_list(list_at, list_word, verdict_word))?;
+    let list = List::parse(list_word).ok_or_else(|| unknown_list(&list_at, list_word, verdict_word))?;
     if verdict_word.is_empty() {
         let mistake = Mistake::new("only a list is named", EXAMPLE);
         return Err(LineError { at: list_at, message: "this rule is not complete".into(), mistake });
@@ -213,7 +213,7 @@ fn first_word(text: &str, from: usize) -> (Range<usize>, usize) {
     (from..end, next)
 }
 
-fn unknown_list(at: Range<usize>, word: &str, next_word: &str) -> LineError {
+fn unknown_list(at: &Range<usize>, word: &str, next_word: &str) -> LineError {
     let names = || List::ALL.into_iter().map(List::word);
     let help = if next_word.is_empty() {
         "write LIST VERDICT ENTRY, such as \"client accept 192.0.2.0/24\"; a file with one entry a \
@@ -227,7 +227,7 @@ fn unknown_list(at: Range<usize>, word: &str, next_word: &str) -> LineError {
         format!("the lists are {}", listed(names(), '"', "and"))
     };
     let message = format!("unknown list \"{}\"", shown(word));
-    LineError { at, message, mistake: Mistake::new("not a list", help) }
+    LineError { at: at.clone(), message, mistake: Mistake::new("not a list", help) }
 }
 
 fn unknown_verdict(at: Range<usize>, word: &str) -> LineError {

@@ -14,7 +14,7 @@ use super::surroundings::Surroundings;
 use super::text::ListenText;
 
 /// The longest path of a UNIX socket: `sun_path` has 108 bytes on Linux, the last of them zero.
-pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 /// One place to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum ListenAddress {
     Tcp(SocketAddr),
     /// A UNIX socket.
     Unix {
-        /// Its absolute path, of at most [`SOCKET_PATH_BYTES_MAX`] bytes.
+        /// Its absolute path, of at most 107 bytes.
         path: PathBuf,
         /// Its permission bits; `None`: as the umask makes them.
         mode: Option<u32>,

@@ -8,6 +8,7 @@
 //! Never knows: which keys there are, or what is allowed. It prints nothing.
 
 use std::fmt;
+use std::io::{self, IsTerminal as _};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -163,6 +164,14 @@ pub enum Look {
     Coloured,
 }
 
+impl Look {
+    /// Coloured if standard error is a terminal, unless the variable `NO_COLOR` is set.
+    pub fn for_standard_error() -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if io::stderr().is_terminal() && !plain { Self::Coloured } else { Self::Plain }
+    }
+}
+
 /// Everything that was found in one go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -289,7 +298,7 @@ impl Finding {
         if let Some((place, label)) = &self.related {
             elements.push(element(place, label, AnnotationKind::Context));
         }
-        let help = self.help.iter().map(|help| Level::HELP.message(help.as_str()).into());
+        let help = self.help.iter().map(|help| Level::HELP.message(help.as_str()));
         level.primary_title(self.message.as_str()).elements(elements).elements(help)
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, BufRead};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -279,7 +280,7 @@ impl Gathering<'_, '_> {
         if let Some(word) = &text.default
             && let Some(verdict) = one_of(self.notes, "default", Some(word), &VERDICTS)
         {
-            self.set_default(list, verdict, word, source);
+            self.set_default(list, verdict, word.span(), source);
         }
         let lists = [
             (Verdict::Accept, &text.accept),
@@ -295,19 +296,9 @@ impl Gathering<'_, '_> {
         }
     }
 
-    /// Only the recipients of `opt_in` are greylisted.
+    /// Only the recipients of `opt_in` are greylisted: of the others, what no rule names is
+    /// accepted, unless it is to be rejected.
     fn opt_in(&mut self, words: &Words<'_>, text: &RulesText<'_>, source: u32) {
-        let default = &text.lists[List::RecipientDomain as usize].default;
-        if let Some(word) = default
-            && Verdict::parse(word.get_ref()) != Some(Verdict::Accept)
-        {
-            let opt_in = self.notes.place(words.span());
-            self.notes
-                .error(word.span(), "`opt_in` and this default contradict each other")
-                .label("for recipients that no rule names")
-                .related(opt_in, "accepts all recipients that are not listed here")
-                .help("remove one of the two");
-        }
         if words.get_ref().is_empty() {
             self.notes
                 .warning(words.span(), "nobody is greylisted")
@@ -315,12 +306,20 @@ impl Gathering<'_, '_> {
                 .help("add recipients or their domains, such as \"example.org\"")
                 .help("or leave out `opt_in` to greylist for everybody");
         }
-        if default.is_none() {
-            let origin = Origin { source, line: self.notes.line(&words.span()) };
-            let list = List::RecipientDomain;
-            if let Some(replaced) = self.gathered.set_default(list, Verdict::Accept, origin) {
-                self.replaced(words.span(), "default", &replaced);
+        let default = &text.lists[List::RecipientDomain as usize].default;
+        match default.as_ref().map(|word| (word, Verdict::parse(word.get_ref()))) {
+            Some((_, Some(Verdict::Accept | Verdict::Reject) | None)) => {}
+            Some((word, Some(Verdict::Greylist))) => {
+                let opt_in = self.notes.place(words.span());
+                self.notes
+                    .warning(word.span(), "this default has no effect")
+                    .label("recipients that `opt_in` does not list are accepted")
+                    .related(opt_in, "only these are greylisted")
+                    .help("remove it, or `opt_in`");
+                let origin = Origin { source, line: self.notes.line(&words.span()) };
+                self.gathered.set_default(List::RecipientDomain, Verdict::Accept, origin);
             }
+            None => self.set_default(List::RecipientDomain, Verdict::Accept, words.span(), source),
         }
         for word in words.get_ref() {
             self.opt("opt_in", Verdict::Greylist, word, source);
@@ -344,14 +343,14 @@ impl Gathering<'_, '_> {
         }
     }
 
-    fn set_default(&mut self, list: List, verdict: Verdict, word: &Word<'_>, source: u32) {
-        let origin = Origin { source, line: self.notes.line(&word.span()) };
+    fn set_default(&mut self, list: List, verdict: Verdict, span: Range<usize>, source: u32) {
+        let origin = Origin { source, line: self.notes.line(&span) };
         if let Some(replaced) = self.gathered.set_default(list, verdict, origin) {
-            self.replaced(word.span(), "default", &replaced);
+            self.replaced(span, "default", &replaced);
         }
     }
 
-    fn replaced(&mut self, span: std::ops::Range<usize>, what: &str, replaced: &str) {
+    fn replaced(&mut self, span: Range<usize>, what: &str, replaced: &str) {
         let (message, label) = replacement(what, replaced);
         self.notes.warning(span, message).label(label);
     }

@@ -1,23 +1,20 @@
 //! The settings in words, for the start-up message.
 
-use greylist::Secs;
 use greylist::identity::{Normalisation, PrefixV4, PrefixV6};
 use greylist::rules::List;
 
 use super::duration::spoken;
-use super::mistake::listed;
 use super::{Config, Mode};
 
 impl Config {
     /// The settings that decide what happens to mail, in words, in one line: `embargo 1 minute,
     /// window 6 hours from the first try, lifetime 36 days; client /24 and /64; …`
     pub fn summary(&self) -> String {
-        let said = |secs: Secs| spoken(secs);
         let timing = format!(
             "embargo {}, window {} from the first try, lifetime {}",
-            said(self.timing.embargo()),
-            said(self.timing.window()),
-            said(self.timing.lifetime()),
+            spoken(self.timing.embargo()),
+            spoken(self.timing.window()),
+            spoken(self.timing.lifetime()),
         );
         let mut parts = vec![timing, self.identity_in_words(), self.rules_in_words()];
         parts.push(self.exempt_in_words());
