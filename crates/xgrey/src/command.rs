@@ -1,3 +1,85 @@
-//! The subcommands, one file each.
+//! One file a subcommand. Each returns how it ended; only here errors are printed and exit codes
+//! chosen.
 
 pub mod config;
+pub mod ctl;
+pub mod explain;
+pub mod generate;
+pub mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command, ControlArgs};
+use crate::control;
+use crate::state_dir::Environment;
+
+/// How a command failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// At run time: exit code 1.
+    Failed(String),
+    /// By wrong usage or configuration: exit code 2. The text is ready to be printed.
+    Usage(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Runs the command and says how the process is to end.
+pub fn run(cli: Cli) -> ExitCode {
+    let ended = match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Ctl(args) => ctl::run(&args),
+        Command::Config { command } => config::run(&command),
+        Command::Generate { command } => generate::run(command),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(why)) => {
+            eprintln!("xgrey: {why}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(why)) => {
+            eprintln!("{}", why.trim_end());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The control socket: as given, or where `serve` puts it for this user.
+fn control_socket(args: &ControlArgs) -> PathBuf {
+    let default = || Environment::of_this_process().runtime().join(control::SOCKET_NAME);
+    args.control.clone().unwrap_or_else(default)
+}
+
+/// 1,234,567.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (2_160_000_000, "2,160,000,000")]
+        {
+            assert_eq!(thousands(number), text);
+        }
+    }
+}

@@ -1,4 +1,18 @@
-//! The program, as a library that its own tests can use.
+//! The xgrey program: the only crate with sockets, a clock, logs and a command line.
+//!
+//! A library beside its thin `main.rs`, so that tests, benchmarks and fuzzers reach its parts; it
+//! promises no stable interface.
 
+pub mod cli;
+pub mod clock;
 pub mod command;
 pub mod config;
+pub mod control;
+pub mod decision_log;
+pub mod fault_log;
+pub mod listen;
+pub mod log;
+pub mod log_sink;
+pub mod metrics;
+pub mod service;
+pub mod state_dir;

@@ -1,0 +1,176 @@
+//! `xgrey ctl`: talks to the running service.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::{Failure, control_socket, thousands};
+use crate::cli::{CtlArgs, CtlCommand};
+use crate::control::{Reloaded, Request, RuleShown, Stats, client};
+
+/// Asks and prints.
+pub fn run(args: &CtlArgs) -> Result<(), Failure> {
+    let socket = control_socket(&args.control);
+    let request = match args.command {
+        CtlCommand::Stats => Request::Stats,
+        CtlCommand::Rules => Request::Rules,
+        CtlCommand::Reload => Request::Reload,
+    };
+    if args.control.json {
+        let answer: serde_json::Value = client::ask(&socket, &request)?;
+        println!("{}", serde_json::to_string_pretty(&answer)?);
+        return Ok(());
+    }
+    let text = match args.command {
+        CtlCommand::Stats => show_stats(&client::ask(&socket, &request)?),
+        CtlCommand::Rules => show_rules(&client::ask::<Vec<RuleShown>>(&socket, &request)?),
+        CtlCommand::Reload => show_reloaded(&client::ask(&socket, &request)?),
+    };
+    print!("{text}");
+    Ok(())
+}
+
+/// A table with a rule under its head and nothing else.
+fn table<const COLUMNS: usize>(head: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head);
+    table
+}
+
+fn rendered(table: &Table) -> String {
+    let mut text = String::new();
+    for line in table.lines() {
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+fn show_stats(stats: &Stats) -> String {
+    let mut out = format!(
+        "xgrey {}, mode {}, up {}, {} connections\n\n",
+        stats.version,
+        stats.mode,
+        greylist::Secs::new(u32::try_from(stats.uptime_seconds).unwrap_or(u32::MAX)),
+        thousands(stats.connections),
+    );
+    let total: u64 = stats.decisions.iter().map(|kind| kind.count).sum();
+    let mut decisions = table(["answer", "reason", "decisions", "share"]);
+    for kind in stats.decisions.iter().filter(|kind| kind.count > 0) {
+        let share = format!("{:.1} %", 100.0 * kind.count as f64 / total as f64);
+        decisions.add_row([&kind.action, &kind.reason, &thousands(kind.count), &share]);
+    }
+    decisions.add_row(["all", "", &thousands(total), ""]);
+    out += &right_aligned(decisions, &[2, 3]);
+
+    let tuples = &stats.tuples;
+    let mut memory = table(["tuples", ""]);
+    for (what, count) in [
+        ("grey: tried, not yet passed", thousands(tuples.grey)),
+        ("white: passed", thousands(tuples.white)),
+        ("expired", thousands(tuples.expired)),
+        ("grey forgotten for want of room", thousands(tuples.evicted_grey)),
+        ("white forgotten for want of room", thousands(tuples.evicted_white)),
+        ("first tries accepted for want of room", thousands(tuples.no_room)),
+        ("memory of the table", mebibytes(tuples.bytes)),
+        ("at most", mebibytes(tuples.bytes_max)),
+    ] {
+        memory.add_row([what, &count]);
+    }
+    out.push('\n');
+    out += &right_aligned(memory, &[1]);
+
+    let mut events = table(["events", ""]);
+    for event in &stats.events {
+        events.add_row([&event.event.replace('_', " "), &thousands(event.count)]);
+    }
+    out.push('\n');
+    out += &right_aligned(events, &[1]);
+    out
+}
+
+fn show_rules(rules: &[RuleShown]) -> String {
+    let mut shown = table(["list", "verdict", "pattern", "hits", "written in"]);
+    for rule in rules {
+        let origin = rule.origin.as_deref().unwrap_or("");
+        shown.add_row([&rule.list, &rule.verdict, &rule.pattern, &thousands(rule.hits), origin]);
+    }
+    right_aligned(shown, &[3])
+}
+
+fn show_reloaded(reloaded: &Reloaded) -> String {
+    let mut out = format!("{} is in force: {}\n", reloaded.configuration, reloaded.settings);
+    for note in &reloaded.notes {
+        let _ = writeln!(out, "{note}");
+    }
+    out
+}
+
+fn right_aligned(mut table: Table, columns: &[usize]) -> String {
+    for &column in columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    rendered(&table)
+}
+
+/// 12.3 MiB.
+fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) / (1024 * 1024);
+    format!("{}.{} MiB", thousands(tenths / 10), tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{DecisionCount, EventCount, TupleStats};
+
+    #[test]
+    fn stats_show_what_happened_with_shares_and_units() {
+        let count = |action: &str, reason: &str, count| DecisionCount {
+            action: action.to_owned(),
+            reason: reason.to_owned(),
+            count,
+        };
+        let stats = Stats {
+            version: "1.2.3".to_owned(),
+            uptime_seconds: 7 * 86_400,
+            mode: "enforce".to_owned(),
+            decisions: vec![
+                count("accept", "known", 1_234_567),
+                count("accept", "no-room", 0),
+                count("defer", "new", 345_678),
+            ],
+            events: vec![EventCount { event: "half_sent".to_owned(), count: 3 }],
+            connections: 100,
+            tuples: TupleStats {
+                grey: 345_678,
+                white: 12_345,
+                bytes: 5_000_000,
+                bytes_max: 6 << 30,
+                expired: 99,
+                evicted_grey: 0,
+                evicted_white: 0,
+                no_room: 0,
+            },
+        };
+        insta::assert_snapshot!(show_stats(&stats));
+    }
+
+    #[test]
+    fn rules_show_their_hits_and_where_they_are_written() {
+        let rule =
+            |list: &str, verdict: &str, pattern: &str, hits, origin: Option<&str>| RuleShown {
+                list: list.to_owned(),
+                verdict: verdict.to_owned(),
+                pattern: pattern.to_owned(),
+                hits,
+                origin: origin.map(str::to_owned),
+            };
+        insta::assert_snapshot!(show_rules(&[
+            rule("client", "accept", "192.0.2.0/24", 12_345, Some("/etc/xgrey/xgrey.toml:12")),
+            rule("client", "greylist", "default", 1_000_000, None),
+            rule("sender-domain", "reject", ".example.net", 0, Some("rules.d/10-local.rules:3")),
+        ]));
+    }
+}

@@ -1,0 +1,73 @@
+//! What a newcomer reads first: what runs, where its state is, and the lines for `main.cf`.
+
+use std::fmt;
+
+use super::limits;
+use crate::config::{Config, ListenAddress};
+use crate::state_dir::Directories;
+
+/// The start-up message.
+pub(super) struct Summary {
+    configuration: String,
+    listeners: Vec<ListenAddress>,
+    directories: Directories,
+    settings: String,
+    memory_bytes: u64,
+}
+
+impl Summary {
+    pub(super) fn of(config: &Config, name: &str, directories: &Directories) -> Self {
+        Self {
+            configuration: name.to_owned(),
+            listeners: config.listeners.iter().map(|listener| listener.address.clone()).collect(),
+            directories: directories.clone(),
+            settings: config.summary(),
+            memory_bytes: config.memory.map_or_else(limits::default_memory, |bytes| bytes.0),
+        }
+    }
+}
+
+/// A client's name for the address: a socket that listens on all addresses is asked on loopback.
+fn for_postfix(address: &ListenAddress) -> String {
+    match address {
+        ListenAddress::Unix { path, .. } => format!("unix:{}", path.display()),
+        ListenAddress::Tcp(address) if address.ip().is_unspecified() => {
+            format!("inet:127.0.0.1:{}", address.port())
+        }
+        ListenAddress::Tcp(address) => format!("inet:{address}"),
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "xgrey {} is ready\n", env!("CARGO_PKG_VERSION"))?;
+        let mut rows = Vec::new();
+        for address in &self.listeners {
+            rows.push(("listens on", format!("{address}, for Postfix's check_policy_service")));
+        }
+        rows.push(("configuration", self.configuration.clone()));
+        rows.push(("settings", self.settings.clone()));
+        rows.push(("state", self.directories.state.display().to_string()));
+        rows.push((
+            "",
+            "tuples are kept in memory alone for now: a restart forgets them".to_owned(),
+        ));
+        let gib = self.memory_bytes as f64 / f64::from(1 << 30);
+        rows.push(("memory", format!("at most {gib:.1} GiB for tuples")));
+        let control = self.directories.runtime.join(crate::control::SOCKET_NAME);
+        rows.push(("control", format!("{} (try `xgrey ctl stats`)", control.display())));
+        for (what, value) in rows {
+            writeln!(f, "  {what:<15}{value}")?;
+        }
+        let Some(first) = self.listeners.first() else { return Ok(()) };
+        write!(
+            f,
+            "\nTo use it, put this into Postfix's main.cf and run `postfix reload`; mail flows while \
+             xgrey is stopped:\n\n  \
+             smtpd_recipient_restrictions =\n    \
+             permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination,\n    \
+             check_policy_service {{ {}, timeout=5s, default_action=DUNNO }}\n",
+            for_postfix(first)
+        )
+    }
+}

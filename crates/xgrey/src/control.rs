@@ -1,0 +1,159 @@
+//! The admin's way in: a UNIX socket in the runtime directory, mode 0600, one JSON object a line
+//! each way. The command line uses it; later front ends for admins will use the same requests.
+//!
+//! ```text
+//! {"command":"explain","client":"192.0.2.7","sender":"a@example.net","recipient":"b@example.org"}⏎
+//! {"ok":{"answer":"defer", …}}⏎
+//! ```
+//! Root and the user that the service runs as may ask; the kernel says who asks.
+
+pub mod client;
+pub mod server;
+
+use serde::{Deserialize, Serialize};
+
+use crate::service::Explanation;
+
+/// The control socket's name in the runtime directory.
+pub const SOCKET_NAME: &str = "control.sock";
+
+/// Longest request line, in bytes: three addresses and a name of at most 256 bytes each, escaped.
+pub const LINE_BYTES_MAX: u64 = 16 * 1024;
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// What has been counted: [`Stats`].
+    Stats,
+    /// All rules with their hits: a list of [`RuleShown`].
+    Rules,
+    /// Take the configuration anew: [`Reloaded`].
+    Reload,
+    /// What would be answered: an [`Explanation`].
+    Explain(Question),
+}
+
+/// A query to be explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The client's address.
+    pub client: std::net::IpAddr,
+    /// Its confirmed host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
+    /// The envelope sender; empty for the null sender.
+    pub sender: String,
+    /// The envelope recipient.
+    pub recipient: String,
+}
+
+/// What comes back: what was asked for, or why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply<T> {
+    /// Done.
+    Ok(T),
+    /// Not done, and why.
+    Error(String),
+}
+
+/// The answer to [`Request::Stats`]. Counts are since the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Version of the running program.
+    pub version: String,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// Decisions by answer and reason.
+    pub decisions: Vec<DecisionCount>,
+    /// What else happened to requests and connections.
+    pub events: Vec<EventCount>,
+    /// Connections open now.
+    pub connections: u64,
+    /// The memory of tuples.
+    pub tuples: TupleStats,
+}
+
+/// How often one kind of answer was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionCount {
+    /// `accept`, `defer` or `reject`.
+    pub action: String,
+    /// The reason, as in the log.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// How often something happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventCount {
+    /// The event, in a word.
+    pub event: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// The table of tuples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TupleStats {
+    /// Tuples tried and not yet passed.
+    pub grey: u64,
+    /// Tuples that passed.
+    pub white: u64,
+    /// Bytes that the table takes.
+    pub bytes: u64,
+    /// Bytes that it may take.
+    pub bytes_max: u64,
+    /// Tuples whose time was over.
+    pub expired: u64,
+    /// Grey tuples forgotten before their time, for want of room.
+    pub evicted_grey: u64,
+    /// White tuples forgotten before their time, for want of room.
+    pub evicted_white: u64,
+    /// First tries accepted, since there was no room for them.
+    pub no_room: u64,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleShown {
+    /// The list it stands in, such as `sender-domain`.
+    pub list: String,
+    /// `accept`, `reject` or `greylist`.
+    pub verdict: String,
+    /// What it matches; `default` for a list's default.
+    pub pattern: String,
+    /// How often it matched since the start.
+    pub hits: u64,
+    /// Where it is written.
+    pub origin: Option<String>,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The configuration that is now in force.
+    pub configuration: String,
+    /// What it says, in words.
+    pub settings: String,
+    /// What is worth knowing, such as settings that a restart is needed for.
+    pub notes: Vec<String>,
+}
+
+/// All answers' types, for whoever dispatches on a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answered {
+    /// To [`Request::Stats`].
+    Stats(Stats),
+    /// To [`Request::Rules`].
+    Rules(Vec<RuleShown>),
+    /// To [`Request::Reload`].
+    Reload(Reloaded),
+    /// To [`Request::Explain`].
+    Explain(Explanation),
+}

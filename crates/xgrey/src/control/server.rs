@@ -1,0 +1,192 @@
+//! Answering admins on the control socket.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greylist::{Client, Query};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{
+    Answered, DecisionCount, EventCount, LINE_BYTES_MAX, Question, Reloaded, Reply, Request,
+    RuleShown, Stats, TupleStats,
+};
+use crate::clock::{self, Clock};
+use crate::config::{ListenAddress, Mode};
+use crate::listen::{BindError, Connections, Socket};
+use crate::metrics::Metrics;
+use crate::service::Service;
+
+/// Admins at once.
+const CONNECTIONS_MAX: usize = 16;
+/// How long one may take to ask or to read.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A wish for the configuration to be taken anew; whoever runs the service says what came of it.
+pub type ReloadWish = oneshot::Sender<Result<Reloaded, String>>;
+
+/// What the control socket tells about and acts on.
+#[derive(Debug)]
+pub struct Control {
+    /// Asked for explanations and rules.
+    pub service: Arc<Service>,
+    /// Asked for counts.
+    pub metrics: Arc<Metrics>,
+    /// Asked for their number.
+    pub connections: Arc<Connections>,
+    /// The service's time.
+    pub clock: Clock,
+    /// When the service started, on the boot clock.
+    pub started: Duration,
+    /// Where wishes for a reload go.
+    pub reloads: mpsc::Sender<ReloadWish>,
+}
+
+/// Listens on `path`, for its owner only.
+///
+/// # Errors
+/// When another process listens there, or the kernel refuses.
+pub fn bind(path: &Path) -> Result<Socket, BindError> {
+    Socket::bind(&ListenAddress::Unix { path: path.to_owned(), mode: Some(0o600), owner: None })
+}
+
+/// Serves for ever; ends only by being aborted.
+pub async fn serve(socket: Socket, control: Arc<Control>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match socket.accept_unix().await {
+            Ok(stream) => {
+                let control = Arc::clone(&control);
+                tokio::spawn(async move {
+                    let talk = tokio::time::timeout(PATIENCE, talk(stream, &control));
+                    if let Ok(Err(error)) = talk.await {
+                        tracing::debug!(target: "control", %error, "connection broke");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(target: "control", %error, "could not accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// One line in, one line out, until the admin leaves.
+async fn talk(stream: UnixStream, control: &Control) -> io::Result<()> {
+    let allowed = is_allowed(&stream)?;
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        if (&mut stream).take(LINE_BYTES_MAX).read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let reply = match (allowed, serde_json::from_str(&line)) {
+            (false, _) => Reply::Error("only root and xgrey's own user may ask".to_owned()),
+            (true, Err(error)) => Reply::Error(format!("not a request: {error}")),
+            (true, Ok(request)) => match control.answer(request).await {
+                Ok(answered) => Reply::Ok(answered),
+                Err(why) => Reply::Error(why),
+            },
+        };
+        let mut text = serde_json::to_string(&reply)?;
+        text.push('\n');
+        stream.write_all(text.as_bytes()).await?;
+    }
+}
+
+/// The socket's mode keeps others out; this is the second lock.
+fn is_allowed(stream: &UnixStream) -> io::Result<bool> {
+    let asker = stream.peer_cred()?.uid();
+    Ok(asker == 0 || asker == nix::unistd::geteuid().as_raw())
+}
+
+impl Control {
+    async fn answer(&self, request: Request) -> Result<Answered, String> {
+        match request {
+            Request::Stats => Ok(Answered::Stats(self.stats())),
+            Request::Rules => Ok(Answered::Rules(self.rules())),
+            Request::Reload => self.reload().await.map(Answered::Reload),
+            Request::Explain(question) => {
+                let now = self.clock.now();
+                let explained = explain(&self.service, &question, now).await;
+                explained.map(Answered::Explain)
+            }
+        }
+    }
+
+    async fn reload(&self) -> Result<Reloaded, String> {
+        let (wish, outcome) = oneshot::channel();
+        let stopping = || "the service is stopping".to_owned();
+        self.reloads.send(wish).await.map_err(|_| stopping())?;
+        outcome.await.map_err(|_| stopping())?
+    }
+
+    fn rules(&self) -> Vec<RuleShown> {
+        let policy = self.service.policy();
+        let shown = policy.rules.iter().map(|rule| RuleShown {
+            list: rule.list.word().to_owned(),
+            verdict: rule.verdict.word().to_owned(),
+            pattern: rule.text.to_string(),
+            hits: rule.hits,
+            origin: Some(rule.origin.to_string()),
+        });
+        shown.collect()
+    }
+
+    fn stats(&self) -> Stats {
+        let table = self.service.store().stats();
+        let decisions = self.metrics.answers().into_iter().map(|(action, reason, count)| {
+            DecisionCount { action: action.to_owned(), reason: reason.to_owned(), count }
+        });
+        let events = self.metrics.events().into_iter();
+        Stats {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: clock::boot().saturating_sub(self.started).as_secs(),
+            mode: match self.service.policy().mode {
+                Mode::Enforce => "enforce".to_owned(),
+                Mode::Observe => "observe".to_owned(),
+            },
+            decisions: decisions.collect(),
+            events: events
+                .map(|(event, count)| EventCount { event: event.to_owned(), count })
+                .collect(),
+            connections: self.connections.len() as u64,
+            tuples: TupleStats {
+                grey: table.grey,
+                white: table.white,
+                bytes: table.bytes,
+                bytes_max: table.bound_bytes,
+                expired: table.expired,
+                evicted_grey: table.evicted_grey,
+                evicted_white: table.evicted_white,
+                no_room: table.no_room,
+            },
+        }
+    }
+}
+
+/// Explains a question as an admin asks it: by a stranger, at RCPT.
+///
+/// # Errors
+/// When the store can't be asked; in words.
+pub async fn explain(
+    service: &Service,
+    question: &Question,
+    now: greylist::Timestamp,
+) -> Result<crate::service::Explanation, String> {
+    let query = Query {
+        client_name: question.client_name.as_deref().map(str::as_bytes),
+        ..Query::new(
+            Client::new(question.client),
+            question.sender.as_bytes(),
+            question.recipient.as_bytes(),
+        )
+    };
+    service.explain(now, &query).await.map_err(|error| format!("the store can't be asked: {error}"))
+}

@@ -1,0 +1,88 @@
+//! Sockets: who may connect, how many, for how long, and how it all ends.
+//!
+//! One task accepts and hands each connection to the worker with the fewest; each worker is a
+//! thread with a runtime of its own, so that a connection's whole life is on one core. Only one
+//! socket listens on an address (no `SO_REUSEPORT`), so the kernel itself refuses a second process
+//! that would silently split the memory of tuples, and connections, which Postfix keeps for
+//! minutes, are spread evenly and not by a hash.
+//!
+//! Never knows: what is asked or answered.
+
+mod connections;
+mod socket;
+mod stream;
+mod who;
+mod worker;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+pub use self::connections::{Connections, Timeouts};
+pub use self::socket::{BindError, RemovedAtDrop, Socket, Stream};
+pub use self::who::Holder;
+pub use self::worker::{Pool, WorkerContext};
+use crate::metrics::{Event, Metrics};
+
+/// How long to wait after the kernel could not give a connection (no file descriptors left) before
+/// asking again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts on `socket` for ever; ends only by being aborted.
+pub async fn accept(
+    socket: Socket,
+    allow: Arc<ArcSwap<Vec<IpNet>>>,
+    pool: Arc<Pool>,
+    metrics: Arc<Metrics>,
+) {
+    loop {
+        let stream = match socket.accept().await {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Out of descriptors: the oldest idle connection's is worth more here.
+                tracing::warn!(target: "listen", %error, "could not accept a connection");
+                pool.connections().free_one(metrics.outside());
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if let Some(peer) = stream.peer_ip()
+            && !is_allowed(peer, &allow.load())
+        {
+            metrics.outside().event(Event::NotAllowed);
+            tracing::debug!(target: "listen", %peer, "not in allow; closed");
+            continue;
+        }
+        pool.hand_over(stream, &metrics);
+    }
+}
+
+/// Whether `peer` may ask. This host itself always may.
+fn is_allowed(peer: IpAddr, allow: &[IpNet]) -> bool {
+    let peer = peer.to_canonical();
+    peer.is_loopback() || allow.iter().any(|network| network.contains(&peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_allowed_networks_and_this_host_may_ask() {
+        let allow = ["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+        for (peer, allowed) in [
+            ("192.0.2.9", true),
+            ("::ffff:192.0.2.9", true),
+            ("2001:db8::25", true),
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("198.51.100.9", false),
+            ("2001:db9::25", false),
+        ] {
+            assert_eq!(is_allowed(peer.parse().unwrap(), &allow), allowed, "{peer}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! All open connections: how many there may be, which one gives way, which have been idle or
+//! half-sent for too long, and how they end when the service does.
+//!
+//! A connection is ended by shutting its socket down: its task then reads the end of the stream
+//! and finishes by itself. Stopping shuts down only the reading side, so that what has already
+//! arrived is still read and answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use greylist::{Secs, Timestamp};
+use parking_lot::Mutex;
+use rustix::net::{Shutdown, shutdown};
+
+use super::socket::Stream;
+use crate::metrics::{Counters, Event};
+
+/// How long a connection may do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// In the middle of a request, from its first byte on.
+    pub request: Secs,
+    /// Between requests.
+    pub idle: Secs,
+}
+
+/// One connection, shared by its task and the sweeper.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    /// Unix seconds of the last byte or, before any, of the connection itself.
+    active: AtomicU64,
+    /// Unix seconds at which a request that is not all here yet began; 0 between requests.
+    half_sent: AtomicU64,
+    /// Already told to end.
+    ending: AtomicBool,
+}
+
+impl Connection {
+    /// Notes that bytes came.
+    pub(super) fn is_active(&self, now: Timestamp) {
+        self.active.store(now.as_unix_secs(), Relaxed);
+    }
+
+    /// Notes that a request has begun and is not all here yet. Later bytes do not move the time.
+    pub(super) fn is_half_sent(&self, now: Timestamp) {
+        if self.half_sent.load(Relaxed) == 0 {
+            self.half_sent.store(now.as_unix_secs().max(1), Relaxed);
+        }
+    }
+
+    /// Notes that nothing is open: all that came is answered.
+    pub(super) fn is_between_requests(&self) {
+        if self.half_sent.load(Relaxed) != 0 {
+            self.half_sent.store(0, Relaxed);
+        }
+    }
+
+    fn end(&self, how: Shutdown) {
+        self.ending.store(true, Relaxed);
+        let _ = shutdown(&self.stream, how);
+    }
+
+    /// Why it has been open for too long, if it has.
+    fn overdue(&self, now: Timestamp, timeouts: &Timeouts) -> Option<Event> {
+        let since = |unix: u64| now.since(Timestamp::from_unix_secs(unix));
+        match self.half_sent.load(Relaxed) {
+            0 => (since(self.active.load(Relaxed)) > timeouts.idle).then_some(Event::Idle),
+            begun => (since(begun) > timeouts.request).then_some(Event::HalfSent),
+        }
+    }
+}
+
+/// The open connections.
+#[derive(Debug)]
+pub struct Connections {
+    open: Mutex<Vec<Arc<Connection>>>,
+    max: AtomicUsize,
+}
+
+/// What is to be done with a new connection.
+pub(super) enum Admission {
+    /// Serve it.
+    Admitted(Arc<Connection>),
+    /// All others are busy: close it.
+    Refused,
+}
+
+impl Connections {
+    /// None open; at most `max` at once.
+    pub fn new(max: usize) -> Self {
+        Self { open: Mutex::new(Vec::new()), max: AtomicUsize::new(max) }
+    }
+
+    /// Changes how many there may be; those that are open stay.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Relaxed);
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes a new connection in. When that would be one too many, the one that has been idle for
+    /// longest gives way; when none is idle, the new one is refused.
+    pub(super) fn admit(&self, stream: Stream, now: Timestamp, counters: &Counters) -> Admission {
+        let full = self.len() >= self.max.load(Relaxed);
+        if full && !self.free_one(counters) {
+            counters.event(Event::TooMany);
+            return Admission::Refused;
+        }
+        let connection = Arc::new(Connection {
+            stream,
+            active: AtomicU64::new(now.as_unix_secs()),
+            half_sent: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
+        });
+        counters.event(Event::Connected);
+        self.open.lock().push(Arc::clone(&connection));
+        Admission::Admitted(connection)
+    }
+
+    /// Ends the connection that has been idle for longest. False when none is idle.
+    pub fn free_one(&self, counters: &Counters) -> bool {
+        let open = self.open.lock();
+        let idle = open.iter().filter(|connection| {
+            connection.half_sent.load(Relaxed) == 0 && !connection.ending.load(Relaxed)
+        });
+        let Some(oldest) = idle.min_by_key(|connection| connection.active.load(Relaxed)) else {
+            return false;
+        };
+        oldest.end(Shutdown::Both);
+        counters.event(Event::GaveWay);
+        true
+    }
+
+    /// Forgets a connection whose task has ended.
+    pub(super) fn remove(&self, connection: &Arc<Connection>, counters: &Counters) {
+        counters.event(Event::Disconnected);
+        let mut open = self.open.lock();
+        if let Some(at) = open.iter().position(|other| Arc::ptr_eq(other, connection)) {
+            open.swap_remove(at);
+        }
+    }
+
+    /// Ends what has been idle or half-sent for too long.
+    pub fn sweep(&self, now: Timestamp, timeouts: &Timeouts, counters: &Counters) {
+        for connection in &*self.open.lock() {
+            if let Some(event) = connection.overdue(now, timeouts)
+                && !connection.ending.load(Relaxed)
+            {
+                connection.end(Shutdown::Both);
+                counters.event(event);
+            }
+        }
+    }
+
+    /// The service stops: answer what has arrived, read no more.
+    pub fn drain(&self) {
+        for connection in &*self.open.lock() {
+            connection.end(Shutdown::Read);
+        }
+    }
+}

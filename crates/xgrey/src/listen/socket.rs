@@ -1,0 +1,264 @@
+//! Listening sockets and streams, TCP and UNIX alike.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
+
+use thiserror::Error;
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::who::Holder;
+use crate::config::{ListenAddress, Owner};
+
+/// Connections that the kernel may hold for us while we are busy.
+const BACKLOG: u32 = 1_024;
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// On an address and port.
+    Tcp(TcpListener),
+    /// On a path, which goes away with it.
+    Unix(UnixListener, RemovedAtDrop),
+}
+
+/// Why there is no listening socket.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Another process has the address.
+    #[error("{address} is taken by {holder}: stop it, or give `[[listen]]` another address")]
+    InUse {
+        /// The address asked for, as it is written.
+        address: String,
+        /// Who has it.
+        holder: Holder,
+    },
+    /// The kernel refused.
+    #[error("could not listen on {address}: {error}")]
+    Io {
+        /// The address asked for, as it is written.
+        address: String,
+        /// What the kernel said.
+        error: io::Error,
+    },
+}
+
+impl Socket {
+    /// Listens on `address`. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// When another process has the address, or the kernel refuses.
+    pub fn bind(address: &ListenAddress) -> Result<Self, BindError> {
+        let bound = match address {
+            ListenAddress::Tcp(at) => bind_tcp(*at),
+            ListenAddress::Unix { path, mode, owner } => bind_unix(path, *mode, owner.as_ref()),
+        };
+        bound.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                BindError::InUse { address: address.to_string(), holder: Holder::of(address) }
+            }
+            _ => BindError::Io { address: address.to_string(), error },
+        })
+    }
+
+    /// Gives a UNIX socket that listens already the mode and owner that `address` says.
+    ///
+    /// # Errors
+    /// When there is no such user or group, or the kernel refuses.
+    pub fn set_access(address: &ListenAddress) -> Result<(), BindError> {
+        match address {
+            ListenAddress::Tcp(_) => Ok(()),
+            ListenAddress::Unix { path, mode, owner } => set_access(path, *mode, owner.as_ref())
+                .map_err(|error| BindError::Io { address: address.to_string(), error }),
+        }
+    }
+
+    /// The next connection on a UNIX socket.
+    ///
+    /// # Errors
+    /// As [`Socket::accept`]; and on a TCP socket, always.
+    pub async fn accept_unix(&self) -> io::Result<UnixStream> {
+        match self {
+            Self::Unix(listener, _) => Ok(listener.accept().await?.0),
+            Self::Tcp(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// When the kernel has none to give, for want of descriptors or memory.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Answers are small and awaited: never wait for more to send.
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream, peer.ip()))
+            }
+            Self::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
+    use socket2::{Domain, Protocol, Type};
+    let socket =
+        socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // `[::]` and `0.0.0.0` are told apart, so that both may be listed.
+        socket.set_only_v6(true)?;
+    }
+    // Only past TIME_WAIT; a living listener still has the address to itself.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG as i32)?;
+    Ok(Socket::Tcp(TcpListener::from_std(socket.into())?))
+}
+
+/// Binds beside the path, sets mode and owner, and only then moves the socket to where clients
+/// look: at no moment can somebody connect who shouldn't.
+fn bind_unix(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> io::Result<Socket> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let _ = std::fs::remove_file(&beside);
+    let listener = UnixListener::bind(&beside)?;
+    let placed = set_access(&beside, mode, owner).and_then(|()| std::fs::rename(&beside, path));
+    if let Err(error) = placed {
+        let _ = std::fs::remove_file(&beside);
+        return Err(error);
+    }
+    Ok(Socket::Unix(listener, RemovedAtDrop(path.to_owned())))
+}
+
+fn set_access(path: &Path, mode: Option<u32>, owner: Option<&Owner>) -> io::Result<()> {
+    if let Some(Owner { user: (_, uid), group }) = owner {
+        let group = group.as_ref().map(|(_, gid)| *gid);
+        std::os::unix::fs::chown(path, Some(*uid), group)?;
+    }
+    // Without a wish: whoever may enter the directory may ask, as with a TCP port on loopback.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode.unwrap_or(0o666)))
+}
+
+/// Removes a socket's path when its listener ends.
+#[derive(Debug)]
+pub struct RemovedAtDrop(PathBuf);
+
+impl Drop for RemovedAtDrop {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// From an address.
+    Tcp(TcpStream, IpAddr),
+    /// From this host.
+    Unix(UnixStream),
+}
+
+/// Calls the same method on either kind of stream.
+macro_rules! either {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($inner, _) => $call,
+            Stream::Unix($inner) => $call,
+        }
+    };
+}
+
+impl Stream {
+    /// Where it comes from, over TCP.
+    pub(super) fn peer_ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, peer) => Some(*peer),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Takes the stream out of this runtime, so that another can have it.
+    pub(super) fn into_std(self) -> io::Result<StdStream> {
+        Ok(match self {
+            Self::Tcp(stream, peer) => StdStream::Tcp(stream.into_std()?, peer),
+            Self::Unix(stream) => StdStream::Unix(stream.into_std()?),
+        })
+    }
+
+    /// Waits for bytes and reads them into `buffer`; 0 at the end of the stream.
+    pub(super) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            std::future::poll_fn(|cx| self.poll_read_ready(cx)).await?;
+            match either!(self, stream => stream.try_read(buffer)) {
+                Ok(read) => {
+                    if read < buffer.len() {
+                        self.expect_nothing_more();
+                    }
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes all of `bytes`.
+    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match either!(self, stream => stream.try_write(bytes)) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::future::poll_fn(|cx| self.poll_write_ready(cx)).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_read_ready(cx))
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_write_ready(cx))
+    }
+
+    /// A read that did not fill its buffer has emptied the socket (epoll, edge-triggered): note it
+    /// without the extra `read(2)` that would only say EAGAIN. That is one system call in three.
+    fn expect_nothing_more(&self) {
+        let drained = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = either!(self, stream => stream.try_io(Interest::READABLE, drained));
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        either!(self, stream => stream.as_fd())
+    }
+}
+
+/// A connection on its way between two runtimes.
+#[derive(Debug)]
+pub(super) enum StdStream {
+    Tcp(std::net::TcpStream, IpAddr),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl StdStream {
+    /// Makes it part of the current runtime.
+    pub(super) fn into_stream(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(stream, peer) => Stream::Tcp(TcpStream::from_std(stream)?, peer),
+            Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! The service: where rules, identity and store meet. Every front end asks it and none decides
+//! anything itself.
+//!
+//! ```text
+//! Query ─▶ exempt? ─▶ rules ─▶ exempt recipient? ─▶ identity ─▶ store.touch ─▶ Answer ─▶ Effect
+//! ```
+//!
+//! Never knows: protocols, sockets, clocks, log lines.
+
+mod exempt;
+mod explain;
+mod header;
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use greylist::reply::Replies;
+use greylist::rules::{RuleSet, Verdict};
+use greylist::{AcceptReason, Answer, Effect, Identity, Query, Timestamp, Timing, Touch};
+use parking_lot::Mutex;
+use store::{Attempt, CompactStore, TupleStore};
+
+pub use self::exempt::LocalAddresses;
+pub use self::explain::{Explanation, IdentityShown, PathStep, TupleState};
+use self::header::RecentMessages;
+use crate::config::{Exempt, Mode};
+
+/// All that a reload may change, taken or kept as a whole.
+#[derive(Debug)]
+pub struct Policy {
+    /// Embargo, window and lifetime; the store goes by the same.
+    pub timing: Timing,
+    /// The lists.
+    pub rules: RuleSet,
+    /// Which attempts count as the same.
+    pub identity: Identity,
+    /// Who is let through without being asked.
+    pub exempt: Exempt,
+    /// Whether decisions have effects.
+    pub mode: Mode,
+    /// What senders get to read.
+    pub replies: Replies,
+}
+
+/// What came of one query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was decided and why: for log and counters.
+    pub answer: Answer,
+    /// What the MTA is asked to do: for the wire.
+    pub effect: Effect,
+}
+
+/// Buffers that a batch needs, kept so that the next one allocates nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    key: Vec<u8>,
+    attempts: Vec<Attempt>,
+    touches: Vec<Touch>,
+}
+
+/// The service.
+#[derive(Debug)]
+pub struct Service {
+    policy: ArcSwap<Policy>,
+    local: ArcSwap<LocalAddresses>,
+    store: CompactStore,
+    recent: RecentMessages,
+    /// Spare [`Scratch`]es; at most one for each batch that is under way at once.
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+/// What stands in for a touch that the store could not make.
+const FAIL_OPEN: Answer = Answer::Accept(AcceptReason::FailOpen);
+
+impl Service {
+    /// A service that decides by `policy` and remembers in `store`.
+    pub fn new(policy: Policy, store: CompactStore) -> Self {
+        Self {
+            policy: ArcSwap::from_pointee(policy),
+            local: ArcSwap::from_pointee(LocalAddresses::default()),
+            store,
+            recent: RecentMessages::default(),
+            scratches: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The policy now in force. Held for a batch, so that a reload never changes it in between.
+    pub fn policy(&self) -> Guard<Arc<Policy>> {
+        self.policy.load()
+    }
+
+    /// Puts a new policy in force, whole. Hit counts of rules that both have go on, and so do
+    /// tuples, under the new timing.
+    pub fn replace_policy(&self, now: Timestamp, policy: Policy) {
+        policy.rules.adopt_hits(&self.policy.load().rules);
+        self.store.retime(now, policy.timing);
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// Says which addresses are this host's own.
+    pub fn set_local_addresses(&self, local: LocalAddresses) {
+        self.local.store(Arc::new(local));
+    }
+
+    /// The memory of tuples.
+    pub fn store(&self) -> &CompactStore {
+        &self.store
+    }
+
+    /// Decides a batch and remembers what it saw: one outcome for each query, in their order,
+    /// appended to `outcomes`. Never fails: when the store does, mail goes first.
+    pub async fn answer(
+        &self,
+        policy: &Policy,
+        now: Timestamp,
+        queries: &[Query<'_>],
+        outcomes: &mut impl Extend<Outcome>,
+    ) {
+        debug_assert!(queries.len() <= BATCH_MAX);
+        let mut scratch = self.scratches.lock().pop().unwrap_or_default();
+        scratch.attempts.clear();
+        scratch.touches.clear();
+        let mut early = [const { None }; BATCH_MAX];
+        for (query, early) in queries.iter().zip(&mut early) {
+            *early = self.without_tuple(policy, query);
+            if early.is_none() {
+                let key = policy.identity.key(self.store.hash_key(), query, &mut scratch.key);
+                scratch.attempts.push(Attempt { key });
+            }
+        }
+        let Scratch { attempts, touches, .. } = &mut scratch;
+        let touched = match attempts.is_empty() {
+            true => Ok(()),
+            false => self.store.touch(now, attempts, touches).await,
+        };
+        if let Err(error) = touched {
+            tracing::error!(target: "store", %error, "could not ask the store; mail passes");
+        }
+        let mut touches = scratch.touches.drain(..);
+        outcomes.extend(queries.iter().zip(early).map(|(query, early)| {
+            let answer = early.unwrap_or_else(|| touches.next().map_or(FAIL_OPEN, Answer::from));
+            Outcome { answer, effect: self.effect(policy, query, &answer) }
+        }));
+        drop(touches);
+        self.scratches.lock().push(scratch);
+    }
+
+    /// The answer, if it takes no look at the tuple. Counts the hits of rules.
+    fn without_tuple(&self, policy: &Policy, query: &Query<'_>) -> Option<Answer> {
+        if let Some(reason) = exempt::client(&policy.exempt, query, &self.local.load()) {
+            return Some(Answer::Accept(reason));
+        }
+        let judgement = policy.rules.judge(query);
+        policy.rules.count(&judgement);
+        match judgement.verdict() {
+            Verdict::Accept => Some(Answer::Accept(AcceptReason::Rule(judgement.decided_by()))),
+            Verdict::Reject => Some(Answer::Reject(judgement.decided_by())),
+            Verdict::Greylist => policy
+                .exempt
+                .recipients
+                .contains(query)
+                .then_some(Answer::Accept(AcceptReason::ExemptRecipient)),
+        }
+    }
+
+    /// What the MTA is asked to do.
+    fn effect(&self, policy: &Policy, query: &Query<'_>, answer: &Answer) -> Effect {
+        match (policy.mode, answer) {
+            (Mode::Observe, _) => Effect::NoObjection,
+            (Mode::Enforce, &Answer::Accept(AcceptReason::Passed { waited })) => {
+                let wanted = policy.replies.header().is_some() && self.recent.is_first(query);
+                if wanted { Effect::AddHeader { waited } } else { Effect::NoObjection }
+            }
+            (Mode::Enforce, answer) => Effect::from(answer),
+        }
+    }
+}
+
+/// Queries in one batch, at most. Postfix sends one and waits, so a batch is nearly always one;
+/// eight keep a connection's task at a few KiB.
+pub const BATCH_MAX: usize = 8;
