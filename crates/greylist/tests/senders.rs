@@ -357,7 +357,10 @@ proptest! {
     }
 
     #[test]
-    fn what_was_in_the_buffer_stays(address in pieces(), before in prop::collection::vec(any::<u8>(), 0..9)) {
+    fn what_was_in_the_buffer_stays(
+        address in pieces(),
+        before in prop::collection::vec(any::<u8>(), 0..9),
+    ) {
         let identity = Identity::DEFAULT;
         let mut out = before.clone();
         identity.normalise_sender(&address, &mut out);
@@ -371,7 +374,9 @@ proptest! {
         other in "[a-z][a-z0-9]{0,9}([.-][a-z0-9]{1,8}){0,2}",
         digit in "[0-9]",
     ) {
-        let at = |local: &str| sender(Normalisation::ALL, format!("{local}@example.net").as_bytes()).0;
+        let at = |local: &str| {
+            sender(Normalisation::ALL, format!("{local}@example.net").as_bytes()).0
+        };
         prop_assert_eq!(at(&one) == at(&other), one == other);
         prop_assert_ne!(at(&format!("{one}{digit}")), at(&one));
     }
@@ -383,11 +388,15 @@ proptest! {
         same in any::<[bool; 2]>(),
         switches in switches(),
     ) {
-        let senders = if same[0] { [senders[0].clone(), senders[0].to_ascii_uppercase()] } else { senders };
-        let recipients =
-            if same[1] { [recipients[0].clone(), recipients[0].to_ascii_uppercase()] } else { recipients };
+        let pair = |[one, other]: [Vec<u8>; 2], same: bool| {
+            let shouted = one.to_ascii_uppercase();
+            [one, if same { shouted } else { other }]
+        };
+        let (senders, recipients) = (pair(senders, same[0]), pair(recipients, same[1]));
         let identity = identity(switches);
-        let keys = [0, 1].map(|index| key(&identity, "192.0.2.7", &senders[index], &recipients[index]));
+        let keys = [0, 1].map(|index| {
+            key(&identity, "192.0.2.7", &senders[index], &recipients[index])
+        });
         let forms = [0, 1].map(|index| {
             (sender(switches, &senders[index]).0, recipient(switches, &recipients[index]).0)
         });

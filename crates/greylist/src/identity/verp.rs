@@ -38,7 +38,7 @@ pub(super) fn reduce(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(&local[..SIGNATURE_MARK.len()]);
         out.extend_from_slice(b"#=");
     }
-    let mut id_before = false; // a `#` stands between the last token and this one
+    let mut id_before = false; // the last token went, or its number
     while at < local.len() {
         let rest = &local[at..];
         let Some(token) = token(rest) else {
@@ -47,7 +47,6 @@ pub(super) fn reduce(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> bool {
                 out.push(b'#');
                 break;
             }
-            id_before |= rest[0] == b'#';
             out.push(rest[0]);
             at += 1;
             continue;
