@@ -1,5 +1,7 @@
 //! The decoder's and the encoder's edges, one by one. Whole requests are in `vectors/postfix`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use greylist::reply::{EnhancedCode, Replies, Reply, ReplyCode, Template};
 use greylist::{Client, Effect, Query, Secs};
 use wire::postfix::{Decoded, Decoder, Request, encode};
