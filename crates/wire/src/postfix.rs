@@ -222,9 +222,10 @@ impl Decoder {
 
     /// The request, or the nothing, that the first `used` bytes of `buf` are.
     fn end<'a>(&mut self, buf: &'a [u8], used: usize) -> Decoded<'a> {
-        let decoded = match self.draft.is_empty() {
-            true => Decoded::Discard { used },
-            false => Decoded::Message { used, request: self.draft.request(buf) },
+        let decoded = if self.draft.is_empty() {
+            Decoded::Discard { used }
+        } else {
+            Decoded::Message { used, request: self.draft.request(buf) }
         };
         self.reset();
         decoded
@@ -319,4 +320,19 @@ fn encode_refusal(reply: &Reply, query: &Query<'_>, wait: Secs, out: &mut Vec<u8
     }
     reply.text().render(&Fields { query, wait }, out);
     out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_byte_is_searched_twice_however_slowly_they_come() {
+        let request = include_bytes!("../vectors/postfix/postfix-3.7-rcpt-ipv4.request");
+        let mut decoder = Decoder::new(Limits::default());
+        for end in 0..request.len() {
+            assert_eq!(decoder.decode(&request[..end]), Decoded::Need);
+            assert_eq!(decoder.searched, end);
+        }
+    }
 }
