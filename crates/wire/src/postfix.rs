@@ -11,10 +11,11 @@
 //! A connection carries one request after another, each answered before the next is read; we don't
 //! lean on that, and take as many as have come. Lines may end with `\r\n`; empty lines before a
 //! request are no requests, unknown attributes are skipped, and of an attribute that comes twice the
-//! last counts. A line that is no attribute spoils its request, not the next one. Exim has no such protocol of its own:
-//! an administrator's ACL writes the same lines, often without `request`, `protocol_state`,
-//! `instance` or the empty line, shuts down its writing side and reads to the end. Hence
-//! [`Decoder::finish`].
+//! last counts. A line that is no attribute spoils its request, not the next one.
+//!
+//! Exim has no such protocol of its own: an administrator's ACL writes the same lines, often without
+//! `request`, `protocol_state`, `instance` or the empty line, shuts down its writing side and reads
+//! to the end. Hence [`Decoder::finish`].
 //!
 //! What the attributes prove:
 //! - `client_name` is the name of the client only if a forward look-up confirmed it, else `unknown`.
@@ -22,7 +23,8 @@
 //! - `sasl_username` is set when a login has succeeded. `sasl_method` tells only how, and
 //!   `sasl_sender` is the client's own word (`MAIL FROM … AUTH=`): not read.
 //! - `ccert_subject` and `ccert_issuer` are set only when Postfix has verified the client's
-//!   certificate up to an authority that it trusts. `ccert_fingerprint` and
+//!   certificate up to an authority that it trusts (`smtpd_tls_CAfile`: where that is the public
+//!   ones' list, anybody can have such a certificate). `ccert_fingerprint` and
 //!   `ccert_pubkey_fingerprint` are sent for any certificate, a self-made one too: they prove
 //!   nothing without a list to compare them with, and are not read.
 //!
@@ -220,9 +222,10 @@ impl Decoder {
 
     /// The request, or the nothing, that the first `used` bytes of `buf` are.
     fn end<'a>(&mut self, buf: &'a [u8], used: usize) -> Decoded<'a> {
-        let decoded = match self.draft.is_empty() {
-            true => Decoded::Discard { used },
-            false => Decoded::Message { used, request: self.draft.request(buf) },
+        let decoded = if self.draft.is_empty() {
+            Decoded::Discard { used }
+        } else {
+            Decoded::Message { used, request: self.draft.request(buf) }
         };
         self.reset();
         decoded
@@ -317,4 +320,19 @@ fn encode_refusal(reply: &Reply, query: &Query<'_>, wait: Secs, out: &mut Vec<u8
     }
     reply.text().render(&Fields { query, wait }, out);
     out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_byte_is_searched_twice_however_slowly_they_come() {
+        let request = include_bytes!("../vectors/postfix/postfix-3.7-rcpt-ipv4.request");
+        let mut decoder = Decoder::new(Limits::default());
+        for end in 0..request.len() {
+            assert_eq!(decoder.decode(&request[..end]), Decoded::Need);
+            assert_eq!(decoder.searched, end);
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The decoder's and the encoder's edges, one by one. Whole requests are in `vectors/postfix`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use greylist::reply::{EnhancedCode, Replies, Reply, ReplyCode, Template};
-use greylist::{Client, Effect, Query, Secs};
+use greylist::{Client, Effect, Query, Secs, Trust};
 use wire::postfix::{Decoded, Decoder, Request, encode};
 use wire::{Fault, Limits, REQUEST_BYTES_MAX};
 
@@ -99,6 +101,27 @@ fn a_surplus_empty_line_is_no_request() {
     assert!(is_ask(&decoder.decode(&stream.as_bytes()[2..])));
     assert_eq!(decoder.finish(b"\n"), Decoded::Discard { used: 1 });
     assert_eq!(decoder.finish(b""), Decoded::Need);
+}
+
+#[test]
+fn a_login_and_a_verified_certificate_are_proofs_and_nothing_else_is() {
+    for (attributes, trust) in [
+        ("sasl_username=alice\n", Trust::Authenticated),
+        ("sasl_username=alice\nccert_subject=relay.example.net\n", Trust::Authenticated),
+        ("ccert_subject=relay.example.net\n", Trust::Certificate),
+        ("ccert_issuer=Example+20Mail+20CA\n", Trust::Certificate),
+        ("sasl_method=PLAIN\nsasl_sender=alice@example.org\n", Trust::Stranger),
+        ("ccert_fingerprint=C2:9D\nccert_pubkey_fingerprint=68:B3\n", Trust::Stranger),
+        ("sasl_username=\nccert_subject=\nccert_issuer=\n", Trust::Stranger),
+    ] {
+        let request = format!("{ASK}{attributes}\n");
+        let mut decoder = decoder(200);
+        let decoded = decoder.decode(request.as_bytes());
+        let Decoded::Message { request: Request::Ask(query), .. } = decoded else {
+            panic!("{attributes}: {decoded:?}")
+        };
+        assert_eq!(query.trust, trust, "{attributes}");
+    }
 }
 
 /// What is answered with `defer` and `reject` as (code, enhanced code).

@@ -1,5 +1,7 @@
 //! What holds for whatever bytes come, in whatever pieces.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod listener;
 
 use greylist::reply::{Replies, Reply, ReplyCode, Template};
@@ -146,6 +148,22 @@ fn ends(stream: &[u8], limit: usize) -> Vec<(usize, bool)> {
         ends.push((at, at - start >= limit));
     }
     ends
+}
+
+#[test]
+fn a_request_that_is_too_long_ends_at_its_empty_line_wherever_its_limit_cuts_it() {
+    for too_long in ["x=1\n\r=\r\nz=\n\n", "x=1\r\ny=2\r\n\r\n", "x=1234567890\r\n\r\n"] {
+        let stream = format!("{too_long}y=2\n\n");
+        for limit in 5..too_long.len() {
+            for length in 1..stream.len() {
+                let limits = Limits { request_bytes_max: limit };
+                let seen = listen(limits, stream.as_bytes().chunks(length));
+                let seen: Vec<(usize, bool)> =
+                    seen.iter().map(|seen| (seen.end, seen.text.contains("too-long"))).collect();
+                assert_eq!(seen, [(too_long.len(), true), (stream.len(), false)], "limit {limit}");
+            }
+        }
+    }
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! Each captured or written byte stream means what the file beside it says; see `vectors/README.md`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod listener;
 
 use std::fs;
