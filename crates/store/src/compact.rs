@@ -35,7 +35,7 @@ use crate::{Attempt, Placed, StoreError, TupleStore};
 use memory::{BUCKET_BYTES, Bucket, LANES, allocate};
 use shard::{Limits, Shard, Tally};
 use slot::{FINGERPRINT_BITS, Fingerprint, Slot};
-use table::{Place, Table};
+use table::{Place, Table, Worth};
 use tick::{Moment, Scale};
 
 /// The top bits of a key, not shared with the fingerprint, that choose its shard.

@@ -11,7 +11,7 @@ const DAY: u32 = 86_400;
 
 /// Puts stores that `fresh` makes, each one empty, to all the promises.
 pub(crate) async fn conforms<S: TupleStore>(fresh: impl Fn(Timing) -> S) {
-    for (embargo, window, lifetime, story) in STORIES {
+    for ((embargo, window, lifetime), story) in STORIES {
         let timing =
             Timing::new(Secs::new(*embargo), Secs::new(*window), Secs::new(*lifetime)).unwrap();
         plays(&fresh(timing), story).await;
@@ -25,20 +25,21 @@ pub(crate) async fn conforms<S: TupleStore>(fresh: impl Fn(Timing) -> S) {
     what_is_forgotten_is_new(&fresh(Timing::DEFAULT)).await;
 }
 
-/// Embargo, window, lifetime; then attempts on one tuple: when, and what each must be.
-const STORIES: &[(u32, u32, u32, &[(u32, Touch)])] = &[
+/// Attempts on one tuple: when, in seconds, and what each must be.
+type Story = &'static [(u32, Touch)];
+
+/// Embargo, window, lifetime, in seconds; then what happens.
+const STORIES: &[((u32, u32, u32), Story)] = &[
     // A retry one second before the embargo ends is early, and at its end it passes.
-    (300, 21_600, 36 * DAY, &[(0, new(300)), (299, early(1)), (300, passed(300))]),
+    ((300, 21_600, 36 * DAY), &[(0, new(300)), (299, early(1)), (300, passed(300))]),
     // An early retry does not restart the embargo.
-    (60, 21_600, 36 * DAY, &[(0, new(60)), (30, early(30)), (59, early(1)), (60, passed(60))]),
+    ((60, 21_600, 36 * DAY), &[(0, new(60)), (30, early(30)), (59, early(1)), (60, passed(60))]),
     // A retry in the window's last second passes; one second later it is new.
-    (60, 21_600, 36 * DAY, &[(0, new(60)), (21_600, passed(21_600)), (21_600, Touch::Known)]),
-    (60, 21_600, 36 * DAY, &[(0, new(60)), (21_601, new(60)), (21_661, passed(60))]),
+    ((60, 21_600, 36 * DAY), &[(0, new(60)), (21_600, passed(21_600)), (21_600, Touch::Known)]),
+    ((60, 21_600, 36 * DAY), &[(0, new(60)), (21_601, new(60)), (21_661, passed(60))]),
     // Each use renews the lifetime; a day too long forgets.
     (
-        60,
-        21_600,
-        36 * DAY,
+        (60, 21_600, 36 * DAY),
         &[
             (0, new(60)),
             (60, passed(60)),
@@ -48,14 +49,14 @@ const STORIES: &[(u32, u32, u32, &[(u32, Touch)])] = &[
         ],
     ),
     // After a stop of any length a grey tuple is not young again, though ticks go round.
-    (60, 21_600, 36 * DAY, &[(0, new(60)), (65_536 + 30, new(60))]),
-    (60, 21_600, 36 * DAY, &[(0, new(60)), (10 * 65_536 + 120, new(60))]),
-    (60, 64_800, DAY, &[(0, new(60)), (65_536 + 120, new(60)), (5 * 65_536, new(60))]),
+    ((60, 21_600, 36 * DAY), &[(0, new(60)), (65_536 + 30, new(60))]),
+    ((60, 21_600, 36 * DAY), &[(0, new(60)), (10 * 65_536 + 120, new(60))]),
+    ((60, 64_800, DAY), &[(0, new(60)), (65_536 + 120, new(60)), (5 * 65_536, new(60))]),
     // Nor is a white one, after a year.
-    (60, 21_600, 36 * DAY, &[(0, new(60)), (60, passed(60)), (365 * DAY, new(60))]),
+    ((60, 21_600, 36 * DAY), &[(0, new(60)), (60, passed(60)), (365 * DAY, new(60))]),
     // Time that steps back counts as the latest time seen: nothing passes or is forgotten early.
-    (60, 21_600, 36 * DAY, &[(5000, new(60)), (100, early(60)), (5059, early(1)), (0, early(1))]),
-    (60, 21_600, 36 * DAY, &[(5000, new(60)), (5060, passed(60)), (0, Touch::Known)]),
+    ((60, 21_600, 36 * DAY), &[(5000, new(60)), (100, early(60)), (5059, early(1)), (0, early(1))]),
+    ((60, 21_600, 36 * DAY), &[(5000, new(60)), (5060, passed(60)), (0, Touch::Known)]),
 ];
 
 const fn new(wait: u32) -> Touch {
@@ -91,7 +92,7 @@ async fn touch(store: &impl TupleStore, now: Timestamp, numbers: &[u64]) -> Vec<
     touches
 }
 
-async fn plays(store: &impl TupleStore, story: &[(u32, Touch)]) {
+async fn plays(store: &impl TupleStore, story: Story) {
     for &(secs, expected) in story {
         let touches = touch(store, at(secs), &[7]).await;
         assert_eq!(touches, [expected], "after {secs} s of {story:?}");

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use greylist::tuple::judge;
 use greylist::{Secs, State, Timestamp, Touch, Tuple};
 
-use super::{Fingerprint, LANES, Moment, Place, Placed, Scale, Slot, Table};
+use super::{Fingerprint, LANES, Moment, Place, Placed, Scale, Slot, Table, Worth};
 
 /// How long after the end of the embargo a grey tuple is kept whatever happens: honest servers have
 /// retried by then (`greylisting-field.md`, section 2; first retries come within half an hour).
@@ -271,35 +271,31 @@ impl Shard {
     fn insert(&mut self, fingerprint: Fingerprint, tuple: Tuple) -> bool {
         self.grow_if_full();
         loop {
+            let at_bound = self.table.buckets() == self.limits.buckets_max;
             let (scale, seen) = (&self.scale, &self.seen);
-            let expired = |slot: Slot| {
+            let expendable = scale.timing().embargo().saturating_add(RETRY_SPAN);
+            let worth = |slot: Slot| {
                 let tuple = scale.tuple(seen, slot.state(), slot.tick());
-                tuple.expired(scale.timing(), seen.now())
+                let age = seen.now().since(tuple.since);
+                if tuple.expired(scale.timing(), seen.now()) {
+                    Worth::Nothing
+                } else if at_bound && tuple.state == State::Grey && age >= expendable {
+                    Worth::Less(age.get())
+                } else {
+                    Worth::More
+                }
             };
-            if let Some((place, was)) = self.table.room(fingerprint, expired) {
+            if let Some((place, was)) = self.table.room(fingerprint, worth) {
                 if !was.is_empty() {
-                    self.tally.expire(was.state());
+                    self.count_given_up(was);
                 }
                 self.write(place, fingerprint, tuple);
                 return true;
             }
             if !self.grow() {
-                break;
+                return false;
             }
         }
-        let (scale, seen) = (&self.scale, &self.seen);
-        let expendable = scale.timing().embargo().saturating_add(RETRY_SPAN);
-        let rank = |slot: Slot| {
-            let tuple = scale.tuple(seen, slot.state(), slot.tick());
-            let age = seen.now().since(tuple.since);
-            (tuple.state == State::Grey && age >= expendable).then_some(age.get())
-        };
-        let Some((place, was)) = self.table.room_by_giving_up(fingerprint, rank) else {
-            return false;
-        };
-        self.tally.evict(was.state());
-        self.write(place, fingerprint, tuple);
-        true
     }
 
     /// Writes to a place whose last tuple is no longer counted. If that makes white hold more than
@@ -321,13 +317,18 @@ impl Shard {
             (slot.state() == State::White && !slot.is_of(fingerprint)).then_some(unused.get())
         };
         if let Some(place) = self.table.highest_near(fingerprint, rank) {
-            let tuple = self.read(self.table.get(place));
+            self.count_given_up(self.table.get(place));
             self.table.set(place, Slot::EMPTY);
-            if self.is_expired(tuple) {
-                self.tally.expire(tuple.state);
-            } else {
-                self.tally.evict(tuple.state);
-            }
+        }
+    }
+
+    /// Counts a slot that was in use and is not any more, to make room.
+    fn count_given_up(&mut self, slot: Slot) {
+        let tuple = self.read(slot);
+        if self.is_expired(tuple) {
+            self.tally.expire(tuple.state);
+        } else {
+            self.tally.evict(tuple.state);
         }
     }
 

@@ -33,6 +33,17 @@ pub(super) struct Place {
     lane: u8,
 }
 
+/// What a slot in use is worth, to somebody who needs room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// It may be used like an empty one.
+    Nothing,
+    /// If there is no other way, it may be given up; of several, the one with the greatest number.
+    Less(u32),
+    /// It must stay.
+    More,
+}
+
 /// One bucket that a search has reached, and how.
 #[derive(Clone, Copy)]
 struct Step {
@@ -84,12 +95,13 @@ impl Table {
     }
 
     /// Makes room for `fingerprint`, which must not be in the table: a place for it, and what lay
-    /// in the slot that was used up for it, either empty or `free`. `None`, with nothing changed,
-    /// when there is no such slot nearby.
+    /// in the slot that was used up for it: nothing, or what is [`Worth::Nothing`], or the slot
+    /// nearby that is [`Worth::Less`] by most. `None`, with nothing changed, when there is no such
+    /// slot nearby.
     pub(super) fn room(
         &mut self,
         fingerprint: Fingerprint,
-        free: impl Fn(Slot) -> bool,
+        worth: impl Fn(Slot) -> Worth,
     ) -> Option<(Place, Slot)> {
         let homes = self.homes(fingerprint)?;
         let empty = homes.map(|home| lanes(self.bucket(home), Slot::is_empty));
@@ -100,43 +112,27 @@ impl Table {
             return Some((Place { bucket: homes[home], lane }, Slot::EMPTY));
         }
         let mut search = Search::from(homes);
+        let mut least: Option<(u32, usize, usize)> = None;
         let mut at = 0;
         while at < search.len {
             let bucket = self.bucket(search.steps[at].bucket);
-            let lane = match lanes(bucket, Slot::is_empty) {
-                0 => bucket.iter().position(|&slot| free(slot)),
-                empty => Some(empty.trailing_zeros() as usize),
-            };
-            if let Some(lane) = lane {
-                return Some(self.push(&search, at, lane));
+            let empty = lanes(bucket, Slot::is_empty);
+            if empty != 0 {
+                return Some(self.push(&search, at, empty.trailing_zeros() as usize));
             }
-            self.widen(&mut search, at);
-            at += 1;
-        }
-        None
-    }
-
-    /// As [`Table::room`], but gives up the slot nearby that ranks highest; `None`, with nothing
-    /// changed, when all have no rank.
-    pub(super) fn room_by_giving_up(
-        &mut self,
-        fingerprint: Fingerprint,
-        rank: impl Fn(Slot) -> Option<u32>,
-    ) -> Option<(Place, Slot)> {
-        let mut search = Search::from(self.homes(fingerprint)?);
-        let mut best: Option<(u32, usize, usize)> = None;
-        let mut at = 0;
-        while at < search.len {
-            for (lane, &slot) in self.bucket(search.steps[at].bucket).iter().enumerate() {
-                let rank = if slot.is_empty() { Some(u32::MAX) } else { rank(slot) };
-                if rank > best.map(|(rank, ..)| rank) {
-                    best = rank.map(|rank| (rank, at, lane));
+            for (lane, &slot) in bucket.iter().enumerate() {
+                match worth(slot) {
+                    Worth::Nothing => return Some(self.push(&search, at, lane)),
+                    Worth::Less(by) if least.is_none_or(|(most, ..)| by > most) => {
+                        least = Some((by, at, lane));
+                    }
+                    Worth::Less(_) | Worth::More => {}
                 }
             }
             self.widen(&mut search, at);
             at += 1;
         }
-        best.map(|(_, at, lane)| self.push(&search, at, lane))
+        least.map(|(_, at, lane)| self.push(&search, at, lane))
     }
 
     /// The slot near `fingerprint`'s first home that ranks highest. Goes on through the whole table
@@ -179,7 +175,7 @@ impl Table {
         let mut table = Self { buckets: allocate(buckets) };
         for &slot in self.buckets.iter().flat_map(|bucket| &bucket.0) {
             if !slot.is_empty() && keep(slot) {
-                let (place, _) = table.room(slot.fingerprint(), |_| false)?;
+                let (place, _) = table.room(slot.fingerprint(), |_| Worth::More)?;
                 table.set(place, slot);
             }
         }
@@ -294,12 +290,12 @@ mod tests {
 
     /// Puts tuples in until there is no room; says how many went in.
     fn fill(table: &mut Table, fingerprints: impl Iterator<Item = Fingerprint>) -> u64 {
-        let mut filled = 0;
-        for fingerprint in fingerprints {
-            let Some((place, was)) = table.room(fingerprint, |_| false) else { return filled };
+        for (filled, fingerprint) in (0..).zip(fingerprints) {
+            let Some((place, was)) = table.room(fingerprint, |_| Worth::More) else {
+                return filled;
+            };
             assert!(was.is_empty());
             table.set(place, Slot::new(fingerprint, State::Grey, filled as u16));
-            filled += 1;
         }
         unreachable!("there is an end to room")
     }
@@ -339,12 +335,10 @@ mod tests {
     fn a_slot_that_may_be_given_up_is_found_beyond_full_homes() {
         let mut table = table(200);
         let filled = fill(&mut table, (0..).map(fingerprint));
-        let newcomer = fingerprint(u64::MAX - 1);
-        assert_eq!(table.room(newcomer, |_| false), None);
-        assert_eq!(table.room_by_giving_up(newcomer, |_| None), None);
+        let newcomer = fingerprint(filled);
+        assert_eq!(table.room(newcomer, |_| Worth::More), None);
         // The highest rank within reach, whichever slot that is, goes; nothing else is lost.
-        let (place, gone) =
-            table.room_by_giving_up(newcomer, |slot| Some(u32::from(slot.tick()))).unwrap();
+        let (place, gone) = table.room(newcomer, |slot| Worth::Less(slot.tick().into())).unwrap();
         assert!(table.get(place).is_empty());
         assert!(u64::from(gone.tick()) > filled / 2, "{} of {filled}", gone.tick());
         for number in 0..filled {
@@ -396,8 +390,11 @@ mod tests {
                         let slot = Slot::new(new, State::White, tick);
                         let room = match (table.find(new), op) {
                             (Some(place), _) => Some((place, table.get(place))),
-                            (None, Op::Put(_)) => table.room(new, |slot| slot.tick() % 16 == 0),
-                            (None, _) => table.room_by_giving_up(new, |s| Some(s.tick().into())),
+                            (None, _) => table.room(new, |slot| match (slot.tick(), op) {
+                                (tick, _) if tick % 16 == 0 => Worth::Nothing,
+                                (tick, Op::Force(_)) => Worth::Less(tick.into()),
+                                _ => Worth::More,
+                            }),
                         };
                         if let Some((place, was)) = room {
                             if !was.is_empty() {
