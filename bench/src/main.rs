@@ -1,2 +1,67 @@
-//! Not written yet.
-fn main() {}
+//! `xgrey-bench`: speed as ratios measured in one run.
+//!
+//! Machines differ too much for figures alone to mean anything, so each measurement is taken beside
+//! a *null server*, the least that any server of the protocol must do, and what counts is the ratio.
+//!
+//! Never knows: xgrey's crates. It talks to servers as bytes, so it can measure any of them.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `policy.rs` | the subcommand `policy`: which servers, which load, in which order |
+//! | `request.rs`, `reply.rs` | what Postfix asks, and what it expects to hear |
+//! | `load.rs` | closed-loop load over epoll; knows no protocol |
+//! | `null.rs` | the null server |
+//! | `process.rs`, `listener.rs` | other processes: start, pin, CPU time, memory; who listens on a port |
+//! | `product.rs` | xgrey as it comes, started in a directory of its own |
+//! | `report.rs` | samples → medians, ratios, goals; text and JSON |
+
+mod clock;
+mod listener;
+mod load;
+mod null;
+mod policy;
+mod process;
+mod product;
+mod reply;
+mod report;
+mod request;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures mail policy servers: throughput, latency, CPU time and memory, as ratios to a null
+/// server measured in the same run.
+#[derive(Debug, Parser)]
+#[command(name = "xgrey-bench", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Closed-loop load over Postfix's policy protocol
+    Policy(Box<policy::Options>),
+    /// The null server: finds the end of each request and answers DUNNO
+    #[command(hide = true)]
+    Null(null::Options),
+    /// Runs a command on one CPU, until it ends or this program does
+    #[command(hide = true)]
+    Launch(process::LaunchOptions),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Policy(options) => policy::run(&options),
+        Command::Null(options) => null::run(&options),
+        Command::Launch(options) => process::launch(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xgrey-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -153,8 +153,8 @@ pub struct Normalisation {
     /// | `"a b+c"@example.net` | `a b@example.net` |
     pub fold_case: bool,
 
-    /// No extension: what follows a `+`. Not where the `+` is the first character, nor in
-    /// `bounces+…` and SRS addresses, where all that matters follows it.
+    /// No extension: what follows a `+`. Not where the `+` is the first character, nor in SRS
+    /// addresses and in senders such as `bounces+…`, where all that matters follows it.
     ///
     /// | sender or recipient | counts as |
     /// |---|---|
@@ -452,4 +452,142 @@ fn unquoted(local: &[u8]) -> Option<&[u8]> {
 fn extension(local: &[u8]) -> Option<usize> {
     let name_at = local.iter().position(|&byte| byte != b'+')?;
     local[name_at..].iter().position(|&byte| byte == b'+').map(|plus| name_at + plus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH_KEY: HashKey = HashKey::new([7; 16]);
+
+    fn key(identity: &Identity, client: &str, sender: &str, recipient: &str) -> TupleKey {
+        let client = Client::new(client.parse().unwrap());
+        let query = Query::new(client, sender.as_bytes(), recipient.as_bytes());
+        identity.key(&HASH_KEY, &query, &mut Vec::new())
+    }
+
+    #[test]
+    fn each_example_in_the_documentation_is_true() {
+        let mut examples = 0;
+        for line in include_str!("identity.rs").lines() {
+            let Some(row) = line.strip_prefix("    /// | `") else { continue };
+            let (original, counted) = row.split_once("` | `").unwrap();
+            let mut out = Vec::new();
+            Identity::DEFAULT.normalise_sender(original.as_bytes(), &mut out);
+            assert_eq!(str::from_utf8(&out).unwrap(), counted.strip_suffix("` |").unwrap());
+            examples += 1;
+        }
+        assert!(examples >= 20, "only {examples} found");
+    }
+
+    #[test]
+    fn a_client_counts_by_its_network() {
+        let wide = Identity {
+            prefix_v4: PrefixV4::new(8).unwrap(),
+            prefix_v6: PrefixV6::new(16).unwrap(),
+            ..Identity::DEFAULT
+        };
+        for (identity, client, network) in [
+            (&Identity::DEFAULT, "192.0.2.7", "192.0.2.0/24"),
+            (&Identity::DEFAULT, "::ffff:192.0.2.7", "192.0.2.0/24"),
+            (&Identity::DEFAULT, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            (&Identity::EXACT, "192.0.2.7", "192.0.2.7/32"),
+            (&Identity::EXACT, "2001:db8::7", "2001:db8::7/128"),
+            (&wide, "192.0.2.7", "192.0.0.0/8"),
+            (&wide, "2001:db8::7", "2001::/16"),
+        ] {
+            let client = Client::new(client.parse().unwrap());
+            assert_eq!(identity.client_network(client).to_string(), network);
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_is_too_short_or_too_long_is_refused() {
+        assert_eq!(PrefixV4::new(7), Err(PrefixError { bits: 7, min: 8, max: 32 }));
+        assert_eq!(PrefixV4::new(33), Err(PrefixError { bits: 33, min: 8, max: 32 }));
+        assert_eq!(PrefixV6::new(15), Err(PrefixError { bits: 15, min: 16, max: 128 }));
+        assert_eq!(PrefixV6::new(129), Err(PrefixError { bits: 129, min: 16, max: 128 }));
+        assert_eq!(PrefixV4::new(24), Ok(PrefixV4::DEFAULT));
+        assert_eq!(PrefixV6::new(64), Ok(PrefixV6::DEFAULT));
+        assert_eq!(
+            PrefixV4::new(0).unwrap_err().to_string(),
+            "a client prefix of 0 bits cannot be: use 8 to 32"
+        );
+    }
+
+    #[test]
+    fn a_retry_from_the_same_network_in_another_spelling_is_the_same_tuple() {
+        let first = key(&Identity::DEFAULT, "192.0.2.7", "bounce-1@example.net", "bob@example.org");
+        let retry =
+            key(&Identity::DEFAULT, "192.0.2.99", "Bounce-2@example.net.", "Bob+x@Example.org");
+        assert_eq!(first, retry);
+    }
+
+    #[test]
+    fn nothing_moves_between_the_parts_of_a_tuple() {
+        let tuples = [
+            ("192.0.2.7", "a", "bc"),
+            ("192.0.2.7", "ab", "c"),
+            ("192.0.2.7", "abc", ""),
+            ("192.0.2.7", "", "abc"),
+            ("192.0.2.7", "bc", "a"),
+            ("192.0.3.7", "a", "bc"),
+            ("::192.0.2.7", "a", "bc"),
+            ("2001:db8::7", "a", "bc"),
+            ("2001:db8:0:1::7", "a", "bc"),
+        ];
+        let keys = tuples.map(|(client, a, b)| key(&Identity::DEFAULT, client, a, b));
+        for (index, one) in keys.iter().enumerate() {
+            for other in &keys[index + 1..] {
+                assert_ne!(one, other);
+            }
+        }
+    }
+
+    #[test]
+    fn exact_identity_tells_all_apart_that_is_written_differently() {
+        let exact = |client, sender, recipient| key(&Identity::EXACT, client, sender, recipient);
+        let one = exact("192.0.2.7", "alice@example.net", "bob@example.org");
+        assert_eq!(one, exact("::ffff:192.0.2.7", "alice@example.net", "bob@example.org"));
+        assert_ne!(one, exact("192.0.2.8", "alice@example.net", "bob@example.org"));
+        assert_ne!(one, exact("192.0.2.7", "Alice@example.net", "bob@example.org"));
+        assert_ne!(one, exact("192.0.2.7", "alice@example.net", "bob+x@example.org"));
+    }
+
+    /// The compact store keeps keys on disk, the cluster store in its nodes: should this number
+    /// ever change, every server forgets all that it knew.
+    #[test]
+    fn the_key_of_a_known_tuple_is_the_one_that_stores_remember() {
+        let known = key(&Identity::DEFAULT, "192.0.2.7", "alice@example.net", "bob@example.org");
+        assert_eq!(known.0, 74_062_189_115_555_032_786_669_226_246_409_395_195);
+        let mut bytes = b"\x01\x04\xc0\x00\x02\x00".to_vec();
+        bytes.extend_from_slice(b"\x11\0\0\0\0\0\0\0alice@example.netbob@example.org");
+        let mut hasher = SipHasher24::new_with_key(HASH_KEY.as_bytes());
+        hasher.write(&bytes);
+        assert_eq!(hasher.finish128().as_u128(), known.0);
+    }
+
+    #[test]
+    fn another_secret_makes_other_keys_and_is_never_shown() {
+        let client = Client::new("192.0.2.7".parse().unwrap());
+        let query = Query::new(client, b"alice@example.net", b"bob@example.org");
+        let mut scratch = Vec::new();
+        let one = Identity::DEFAULT.key(&HASH_KEY, &query, &mut scratch);
+        let other = Identity::DEFAULT.key(&HashKey::new([8; 16]), &query, &mut scratch);
+        assert_ne!(one, other);
+        assert_eq!(format!("{HASH_KEY:?}"), "HashKey(…)");
+    }
+
+    #[test]
+    fn a_steady_stream_of_queries_keeps_its_scratch_space() {
+        let client = Client::new("192.0.2.7".parse().unwrap());
+        let query = Query::new(client, b"bounce-1@example.net", b"bob+x@example.org");
+        let mut scratch = Vec::new();
+        let first = Identity::DEFAULT.key(&HASH_KEY, &query, &mut scratch);
+        let (place, capacity) = (scratch.as_ptr(), scratch.capacity());
+        for _ in 0..100 {
+            assert_eq!(Identity::DEFAULT.key(&HASH_KEY, &query, &mut scratch), first);
+        }
+        assert_eq!((scratch.as_ptr(), scratch.capacity()), (place, capacity));
+    }
 }

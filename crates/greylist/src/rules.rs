@@ -18,6 +18,24 @@
 //! hit counters: a reload makes a new one beside it. Judging is pure and allocates nothing (the
 //! regex engine allocates at a thread's first question).
 //!
+//! ```
+//! use greylist::rules::{List, Origin, Pattern, RuleSetBuilder, Verdict};
+//! use greylist::{Client, Query};
+//!
+//! let mut builder = RuleSetBuilder::new();
+//! let source = builder.source("local.rules");
+//! let pattern = Pattern::parse(List::SenderDomain, ".example.net")?;
+//! builder.add(Verdict::Reject, pattern, Origin { source, line: 7 });
+//! let rules = builder.build();
+//!
+//! let client = Client::new([192, 0, 2, 7].into());
+//! let judgement = rules.judge(&Query::new(client, b"alice@mail.Example.NET", b"bob@example.org"));
+//! assert_eq!(judgement.verdict(), Verdict::Reject);
+//! let rule = rules.rule(judgement.decided_by());
+//! assert_eq!(format!("{} at {}", rule.text, rule.origin), ".example.net at local.rules:7");
+//! # Ok::<(), greylist::rules::PatternError>(())
+//! ```
+//!
 //! Never knows: files and their formats, who asks for a judgement, what becomes of a query that is
 //! neither accepted nor rejected.
 
@@ -28,14 +46,18 @@ mod domain;
 mod expression;
 mod judgement;
 mod ledger;
+mod mistake;
 mod pattern;
 mod postgrey;
 mod rule;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use builder::RuleSetBuilder;
 pub use judgement::{Judgement, Outcome, Step};
-pub use pattern::{PATTERN_BYTES_MAX, Pattern, PatternError, PatternProblem};
+pub use mistake::{PatternError, PatternProblem};
+pub use pattern::{PATTERN_BYTES_MAX, Pattern};
 pub use rule::{Origin, Rule, RuleOrigin, RuleText};
 
 use std::net::IpAddr;

@@ -18,7 +18,7 @@ pub mod postfix;
 
 /// How long a request may be, in bytes, its end included, unless configured.
 ///
-/// Postfix sends about 30 attributes, 600 to 900 bytes; two addresses of 320 bytes (RFC 5321,
+/// Postfix sends 29 attributes in 500 to 850 bytes; two addresses of 320 bytes (RFC 5321,
 /// section 4.5.3.1: local part 64, domain 255), two host names of 255 and the subject and issuer of
 /// a client certificate make an honest request of 3 KiB at most. Five times that leaves room for
 /// what later versions add. 4,096 connections × 16 KiB = 64 MiB at worst.
@@ -29,8 +29,8 @@ const _: () = assert!(REQUEST_BYTES_MAX >= 5 * 3 * 1024);
 /// What a peer may ask of us before it is cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long one request may be, in bytes, its end included; 1 at least and 4 GiB at most,
-    /// values beyond count as these.
+    /// How long one request may be, in bytes, its end included; 2 at least (an empty line) and 4 GiB
+    /// at most, values beyond count as these.
     pub request_bytes_max: usize,
 }
 

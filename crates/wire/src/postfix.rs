@@ -9,8 +9,9 @@
 //!  ⏎                                  ──▶ action=DEFER_IF_PERMIT 4.7.1 Greylisted, try again in 60 seconds⏎⏎
 //! ```
 //! A connection carries one request after another, each answered before the next is read; we don't
-//! lean on that, and take as many as have come. Lines may end with `\r\n`; unknown attributes are
-//! skipped; of an attribute that comes twice, the last counts. Exim has no such protocol of its own:
+//! lean on that, and take as many as have come. Lines may end with `\r\n`; empty lines before a
+//! request are no requests, unknown attributes are skipped, and of an attribute that comes twice the
+//! last counts. A line that is no attribute spoils its request, not the next one. Exim has no such protocol of its own:
 //! an administrator's ACL writes the same lines, often without `request`, `protocol_state`,
 //! `instance` or the empty line, shuts down its writing side and reads to the end. Hence
 //! [`Decoder::finish`].
@@ -43,7 +44,8 @@ mod draft;
 pub enum Decoded<'a> {
     /// An unfinished request, shorter than the limit: read more, keep all.
     Need,
-    /// Part of a request that is too long: drop it and say nothing yet.
+    /// Bytes that want no answer, or not yet: an empty line where a request would begin, or part of
+    /// a request that is too long, whose answer is due at its end.
     Discard {
         /// How many bytes to drop from the front; never 0.
         used: usize,
@@ -156,7 +158,7 @@ enum Tail {
 impl Decoder {
     /// For a new connection.
     pub fn new(limits: Limits) -> Self {
-        let limit = limits.request_bytes_max.clamp(1, u32::MAX as usize);
+        let limit = limits.request_bytes_max.clamp(2, u32::MAX as usize);
         Self { limit, searched: 0, draft: Draft::EMPTY, dropping: None }
     }
 
@@ -179,7 +181,7 @@ impl Decoder {
             let line = without_cr(&window[self.draft.next_line()..end]);
             self.searched = end + 1;
             if line.is_empty() {
-                return self.message(buf, end + 1);
+                return self.end(buf, end + 1);
             }
             self.draft.add(line, end + 1);
         }
@@ -213,13 +215,17 @@ impl Decoder {
         if !line.is_empty() {
             self.draft.add(line, buf.len());
         }
-        self.message(buf, buf.len())
+        self.end(buf, buf.len())
     }
 
-    fn message<'a>(&mut self, buf: &'a [u8], used: usize) -> Decoded<'a> {
-        let request = self.draft.request(buf);
+    /// The request, or the nothing, that the first `used` bytes of `buf` are.
+    fn end<'a>(&mut self, buf: &'a [u8], used: usize) -> Decoded<'a> {
+        let decoded = match self.draft.is_empty() {
+            true => Decoded::Discard { used },
+            false => Decoded::Message { used, request: self.draft.request(buf) },
+        };
         self.reset();
-        Decoded::Message { used, request }
+        decoded
     }
 
     /// Drops what belongs to a request that is too long, until its end is found.

@@ -91,3 +91,53 @@ impl AddressTable {
         best
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Whether `local` is `user`, or `user` with an extension.
+    fn extends(local: &str, user: &str) -> bool {
+        local.strip_prefix(user).is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+    }
+
+    /// The obvious way: look at each entry, and keep the one that is first in the module's table;
+    /// among those with extensions the longest.
+    fn naive<'a>(entries: &'a [String], address: &str) -> Option<&'a str> {
+        let address = address.to_ascii_lowercase();
+        let (local, domain) = address.rsplit_once('@').unwrap_or((&address, ""));
+        let rank = |entry: &str| -> Option<u8> {
+            let (user, at) = entry.rsplit_once('@')?;
+            match user.strip_suffix("+*") {
+                _ if entry == address => Some(4),
+                Some(user) if at == domain && !at.is_empty() && extends(local, user) => Some(3),
+                None if at.is_empty() && user == local => Some(2),
+                Some(user) if at.is_empty() && extends(local, user) => Some(1),
+                _ => None,
+            }
+        };
+        let ranked = entries.iter().filter_map(|entry| Some((rank(entry)?, entry.len(), entry)));
+        ranked.max().map(|(.., entry)| entry.as_str())
+    }
+
+    proptest! {
+        #[test]
+        fn the_best_match_is_found_as_by_looking_at_each(
+            entries in prop::collection::vec(r"[ab]{1,2}(\+[ab]){0,2}(\+\*)?@[xy]?", 0..40),
+            asked in prop::collection::vec(r"[abAB]{1,2}(\+[abA]){0,3}(@[xyX])?", 1..40),
+        ) {
+            let mut table = AddressTable::default();
+            for entry in &entries {
+                let _ = table.insert(entry);
+            }
+            table.shrink();
+            for address in &asked {
+                let found = table.best_match(address.as_bytes());
+                let found = found.and_then(|at| table.as_ref().get(at));
+                prop_assert_eq!(found, naive(&entries, address), "{}", address);
+            }
+        }
+    }
+}

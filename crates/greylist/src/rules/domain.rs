@@ -61,3 +61,41 @@ impl DomainTable {
         longest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The obvious way: the same text, else the longest suffix of the domain with a dot before it.
+    fn naive<'a>(entries: &'a [String], domain: &str) -> Option<&'a str> {
+        let domain = domain.to_ascii_lowercase();
+        let dotted = format!(".{domain}");
+        let matching = entries.iter().map(String::as_str).filter(|entry| {
+            **entry == domain || (entry.starts_with('.') && dotted.ends_with(entry))
+        });
+        matching.max_by_key(|entry| (!entry.starts_with('.'), entry.len()))
+    }
+
+    proptest! {
+        #[test]
+        fn the_best_match_is_found_as_by_looking_at_each(
+            entries in prop::collection::vec(r"\.?[ab]{1,2}(\.[ab]{1,2}){0,3}", 0..40),
+            asked in prop::collection::vec(r"[abAB]{1,2}(\.[abAB]{1,2}){0,5}", 1..40),
+        ) {
+            let mut table = DomainTable::default();
+            for entry in &entries {
+                let _ = table.insert(entry);
+            }
+            table.shrink();
+            let asked = asked.iter().map(String::as_str);
+            let plain = entries.iter().map(|entry| entry.trim_start_matches('.'));
+            for domain in asked.chain(plain) {
+                let found = table.best_match(domain.as_bytes());
+                let found = found.and_then(|at| table.as_ref().get(at));
+                prop_assert_eq!(found, naive(&entries, domain), "{}", domain);
+            }
+        }
+    }
+}

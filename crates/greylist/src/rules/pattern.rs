@@ -9,12 +9,13 @@ use ipnet::{IpNet, Ipv4Net};
 use regex::bytes::Regex;
 
 use super::address::EXTENSION;
-use super::expression::{self, COMPILED_BYTES_MAX};
+use super::expression;
+use super::mistake::{PatternError, PatternProblem};
 use super::{List, RuleText};
 
 /// The longest entry, in bytes: an address has at most 320 (64 + 1 + 255, RFC 5321, 4.5.3.1), and
-/// nobody reads a regular expression of more than a few lines.
-pub const PATTERN_BYTES_MAX: usize = 1024;
+/// nobody can check a regular expression that fills a screen.
+pub const PATTERN_BYTES_MAX: usize = 4096;
 
 /// An entry for one list.
 #[derive(Clone, Debug)]
@@ -87,162 +88,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Why a text is no entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PatternError {
-    /// The bytes of the text that are to blame.
-    pub at: Range<usize>,
-    /// What is wrong with them.
-    pub problem: PatternProblem,
-}
-
-/// What is wrong with an entry. `Display` says it, and how to mend it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PatternProblem {
-    /// There is nothing.
-    Empty,
-    /// A blank or control character in the middle.
-    Space,
-    /// More than [`PATTERN_BYTES_MAX`].
-    TooLong,
-    /// Neither an address nor a network.
-    NotAnAddress,
-    /// A host name in the client list.
-    HostNameAsClient,
-    /// An address in the client-name list.
-    ClientAsHostName,
-    /// Not a number of bits.
-    PrefixLength {
-        /// The most bits that the address family has.
-        max: u8,
-    },
-    /// Some octets of an IPv4 address, without a prefix length.
-    NoPrefixLength {
-        /// What was probably meant.
-        meant: Ipv4Net,
-    },
-    /// A `*` where none is understood.
-    Wildcard,
-    /// Two dots in a row, or nothing but a dot.
-    EmptyLabel,
-    /// An address, or a domain with an `@` before it, where a domain belongs.
-    AtSign,
-    /// No `@` where an address belongs.
-    NoAtSign {
-        /// The list for domains.
-        domains: List,
-    },
-    /// Nothing before the `@`.
-    NoLocalPart {
-        /// The list for domains.
-        domains: List,
-    },
-    /// Brackets around an address.
-    AngleBrackets,
-    /// A regular expression without its closing slash.
-    ExpressionOpen,
-    /// Letters after the closing slash.
-    ExpressionFlags,
-    /// `//`.
-    ExpressionEmpty,
-    /// `(?=…)`, `(?!…)`, `(?<=…)` or `(?<!…)`.
-    LookAround,
-    /// `\1` or alike.
-    BackReference,
-    /// A class of characters beyond ASCII.
-    NotAscii,
-    /// Anything else that is wrong with a regular expression.
-    Syntax {
-        /// In the words of the regular expression library.
-        why: String,
-    },
-    /// Takes too much memory once compiled.
-    ExpressionTooBig,
-}
-
-impl fmt::Display for PatternProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str(
-                "the entry is empty: write what is to match, or set the list's default",
-            ),
-            Self::Space => f.write_str(
-                "white space inside an entry: write one entry at a time (in a regular expression, \\s or \\x20)",
-            ),
-            Self::TooLong => write!(f, "the entry is too long: use at most {PATTERN_BYTES_MAX} bytes"),
-            Self::NotAnAddress => f.write_str(
-                "neither an IP address nor a network: write it as 192.0.2.7, 192.0.2.0/24, 10/8 or 2001:db8::/32",
-            ),
-            Self::HostNameAsClient => f.write_str(
-                "the client list takes addresses and networks: put host names into the client-name list",
-            ),
-            Self::ClientAsHostName => f.write_str(
-                "the client-name list takes host names: put addresses and networks into the client list",
-            ),
-            Self::PrefixLength { max } => {
-                write!(f, "not a prefix length: write a number of bits from 0 to {max}, as in /24")
-            }
-            Self::NoPrefixLength { meant } => {
-                write!(f, "an incomplete IPv4 address: write {meant} if you mean that network")
-            }
-            Self::Wildcard => f.write_str(
-                "`*` is not understood here: write .example.net for example.net and everything below it, or a regular expression between slashes",
-            ),
-            Self::EmptyLabel => f.write_str("a label is missing: write one dot between names, as in example.net"),
-            Self::AtSign => f.write_str(
-                "a domain is wanted here: write what stands after the `@`, or put whole addresses into the sender or recipient list",
-            ),
-            Self::NoAtSign { domains } => write!(
-                f,
-                "an address is wanted here: write user@example.net, or user@ for any domain; put domains into the {} list",
-                domains.word(),
-            ),
-            Self::NoLocalPart { domains } => write!(
-                f,
-                "nothing before the `@`: to match a whole domain, put it into the {} list, without the `@`",
-                domains.word(),
-            ),
-            Self::AngleBrackets => f.write_str(
-                "write the address without angle brackets; only the null sender is written <>",
-            ),
-            Self::ExpressionOpen => f.write_str("a regular expression must end with a slash: write /…/"),
-            Self::ExpressionFlags => f.write_str(
-                "nothing may follow the closing slash: leave it out (letters match in any case as it is)",
-            ),
-            Self::ExpressionEmpty => f.write_str(
-                "an empty regular expression matches everything: set the list's default instead",
-            ),
-            Self::LookAround => f.write_str(
-                "look-around is not supported, since each match must take linear time: put what is to be excepted into a rule of its own, before this one",
-            ),
-            Self::BackReference => f.write_str(
-                "back-references are not supported, since each match must take linear time: spell out what may be repeated",
-            ),
-            Self::NotAscii => f.write_str(
-                "classes hold single bytes here, so only ASCII: write other letters as alternatives, as in (?:ä|ö)",
-            ),
-            Self::Syntax { why } => write!(
-                f,
-                "{why}: write a backslash before a character that stands for itself, and (?:…) for a plain group",
-            ),
-            Self::ExpressionTooBig => write!(
-                f,
-                "takes more than {} KiB once compiled: use smaller repetition counts, or several rules",
-                COMPILED_BYTES_MAX / 1024,
-            ),
-        }
-    }
-}
-
-impl fmt::Display for PatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problem.fmt(f)
-    }
-}
-
-impl std::error::Error for PatternError {}
-
-pub(super) fn error<T>(at: Range<usize>, problem: PatternProblem) -> Result<T, PatternError> {
+fn error<T>(at: Range<usize>, problem: PatternProblem) -> Result<T, PatternError> {
     Err(PatternError { at, problem })
 }
 
@@ -349,6 +195,12 @@ pub(super) fn domain(text: &str, offset: usize) -> Result<Box<str>, PatternError
     if let Some(at) = text.find('*') {
         return error(offset + at..offset + at + 1, PatternProblem::Wildcard);
     }
+    if let Some(at) = text.find('/') {
+        return error(offset + at..offset + at + 1, PatternProblem::Slash);
+    }
+    if let Some(at) = text.find(['<', '>']) {
+        return error(offset + at..offset + at + 1, PatternProblem::AngleBrackets);
+    }
     let trimmed = text.strip_suffix('.').unwrap_or(text);
     if trimmed.is_empty() {
         return error(offset..offset + text.len(), PatternProblem::EmptyLabel);
@@ -364,7 +216,7 @@ pub(super) fn address(text: &str, domains: List) -> Result<Box<str>, PatternErro
     if text == "<>" {
         return Ok(Box::default());
     }
-    if text.starts_with('<') {
+    if text.starts_with('<') || text.ends_with('>') {
         return error(0..text.len(), PatternProblem::AngleBrackets);
     }
     let Some((local, domain_text)) = text.rsplit_once('@') else {
@@ -412,4 +264,171 @@ pub(super) fn expression_of(text: &str) -> Result<Regex, PatternError> {
             other => PatternProblem::Syntax { why: other.to_string() },
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_form_has_a_canonical_one() {
+        let rows = [
+            (List::Client, "192.0.2.7", "192.0.2.7"),
+            (List::Client, "192.0.2.7/32", "192.0.2.7"),
+            (List::Client, "192.0.2.7/24", "192.0.2.0/24"),
+            (List::Client, "10/8", "10.0.0.0/8"),
+            (List::Client, "10.1/16", "10.1.0.0/16"),
+            (List::Client, "10.1.2/22", "10.1.0.0/22"),
+            (List::Client, "0/0", "0.0.0.0/0"),
+            (List::Client, "2001:DB8::7", "2001:db8::7"),
+            (List::Client, "2001:db8::7/32", "2001:db8::/32"),
+            (List::Client, "::ffff:192.0.2.7", "192.0.2.7"),
+            (List::Client, "::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            (List::Client, "::/0", "::/0"),
+            (List::ClientName, "Mail.Example.NET.", "mail.example.net"),
+            (List::ClientName, ".Example.net", ".example.net"),
+            (List::ClientName, r"/^MX\d+\./", r"/^MX\d+\./"),
+            (List::Sender, "Alice@Example.NET.", "alice@example.net"),
+            (List::Sender, "Alice@", "alice@"),
+            (List::Sender, "alice+*@", "alice+*@"),
+            (List::Sender, "<>", "<>"),
+            (List::Sender, "\"a@b\"@example.net", "\"a@b\"@example.net"),
+            (List::Sender, "a@[192.0.2.1]", "a@[192.0.2.1]"),
+            (List::Recipient, "/^a/b@/", "/^a/b@/"),
+            (List::SenderDomain, "[192.0.2.1]", "[192.0.2.1]"),
+            (List::SenderDomain, "Bücher.example", "bücher.example"),
+            (List::RecipientDomain, ".org", ".org"),
+        ];
+        for (list, text, want) in rows {
+            let pattern = Pattern::parse(list, text).map_err(|why| format!("{text}: {why}"));
+            assert_eq!(pattern.map(|pattern| pattern.to_string()), Ok(want.to_owned()), "{text}");
+        }
+    }
+
+    /// `text` with the blamed part in «», and what the error says before its mend.
+    fn blame(list: List, text: &str) -> String {
+        match Pattern::parse(list, text) {
+            Ok(pattern) => format!("fine: {pattern}"),
+            Err(why) => {
+                let (before, rest) = text.split_at(why.at.start);
+                let (blamed, after) = rest.split_at(why.at.len());
+                let said = why.to_string();
+                let (what, mend) = said.split_once(": ").unwrap();
+                assert!(!mend.is_empty(), "{said}");
+                format!("{before}«{blamed}»{after} {what}")
+            }
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_found_where_it_is() {
+        let rows = [
+            (List::Client, "", "«» the entry is empty"),
+            (List::Client, "192.0.2.7 x", "192.0.2.7« »x white space inside an entry"),
+            (List::Client, "192.0.2.*", "«192.0.2.*» neither an IP address nor a network"),
+            (List::Client, "192.0.2.256", "«192.0.2.256» neither an IP address nor a network"),
+            (List::Client, "1.2.3.4.5/8", "«1.2.3.4.5»/8 neither an IP address nor a network"),
+            (List::Client, "300/8", "«300»/8 neither an IP address nor a network"),
+            (List::Client, "2001:db8::x", "«2001:db8::x» neither an IP address nor a network"),
+            (
+                List::Client,
+                "mail.example.net",
+                "«mail.example.net» the client list takes addresses and networks",
+            ),
+            (List::Client, "192.0.2.0/33", "192.0.2.0/«33» not a prefix length"),
+            (List::Client, "2001:db8::/129", "2001:db8::/«129» not a prefix length"),
+            (List::Client, "10/+8", "10/«+8» not a prefix length"),
+            (List::Client, "10/", "10/«» not a prefix length"),
+            (List::Client, "10.0.0.0/255.0.0.0", "10.0.0.0/«255.0.0.0» not a prefix length"),
+            (List::Client, "10.1", "«10.1» an incomplete IPv4 address"),
+            (List::ClientName, "10/8", "«10/8» the client-name list takes host names"),
+            (List::ClientName, "::1", "«::1» the client-name list takes host names"),
+            (List::ClientName, "*.example.net", "«*».example.net `*` is not understood here"),
+            (List::SenderDomain, "example..net", "example«..»net a label is missing"),
+            (List::SenderDomain, ".", "«.» a label is missing"),
+            (List::SenderDomain, "@example.net", "«@»example.net a domain is wanted here"),
+            (List::SenderDomain, "a.example/24", "a.example«/»24 a slash inside a domain"),
+            (List::Sender, "example.net", "«example.net» an address is wanted here"),
+            (List::Sender, "@example.net", "«@»example.net nothing before the `@`"),
+            (List::Sender, "+*@example.net", "«+*@»example.net nothing before the `@`"),
+            (List::Sender, "a@.example.net", "a@«.»example.net a label is missing"),
+            (List::Sender, "a@*.net", "a@«*».net `*` is not understood here"),
+            (List::Sender, "<a@b.example>", "«<a@b.example>» angle brackets around an address"),
+            (List::Sender, "/abc", "«/abc» a regular expression must end with a slash"),
+            (List::Sender, "/", "«/» a regular expression must end with a slash"),
+            (List::Sender, "/a/b@c", "/a/«b@c» a regular expression must end with a slash"),
+            (List::Sender, "/abc/i", "/abc/«i» nothing may follow the closing slash"),
+            (List::Sender, "//", "«//» an empty regular expression matches everything"),
+        ];
+        for (list, text, want) in rows {
+            assert_eq!(blame(list, text), want);
+        }
+    }
+
+    #[test]
+    fn what_only_perl_understands_is_refused_with_the_reason() {
+        let rows = [
+            (r"/^(?!mx)a/", r"/^«(?!»mx)a/ look-around is not supported"),
+            (r"/(?<=a)b/", r"/«(?<=»a)b/ look-around is not supported"),
+            (r"/(a)\1/", r"/(a)«\1»/ back-references are not supported"),
+            (r"/a(b/", r"/a«(»b/ unclosed group"),
+            (r"/\Zab/", r"/«\Z»ab/ unrecognized escape sequence"),
+            (r"/(?>ab)/", r"/(?«>»ab)/ unrecognized flag"),
+            (r"/[äö]/", r"/[«ä»ö]/ a class that holds more than ASCII"),
+            (r"/(?:a{500}){500}/", r"«/(?:a{500}){500}/» takes more than 1024 KiB once compiled"),
+        ];
+        for (text, want) in rows {
+            assert_eq!(blame(List::Sender, text), want);
+        }
+    }
+
+    #[test]
+    fn what_perl_and_we_both_understand_is_taken() {
+        for text in [
+            r"/^mail\d+\.example\.net$/",
+            r"/^(?:smtp\w*|postfix)[0-9]+-g[0-9]+\.example$/",
+            r"/^.*?\.example$/",
+            r"/^a\@example\.net$/",
+            r"/^[[:alpha:]]{2,4}\/x$/",
+            r"/bücher/",
+        ] {
+            assert_eq!(blame(List::Sender, text), format!("fine: {text}"));
+        }
+    }
+
+    #[test]
+    fn an_entry_of_the_limit_is_taken_and_one_byte_more_is_not() {
+        let longest = "a".repeat(PATTERN_BYTES_MAX);
+        assert!(Pattern::parse(List::SenderDomain, &longest).is_ok());
+        let why = Pattern::parse(List::SenderDomain, &(longest + "ü")).unwrap_err();
+        assert_eq!(why.problem, PatternProblem::TooLong);
+        assert_eq!(why.at, PATTERN_BYTES_MAX..PATTERN_BYTES_MAX + 2);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_entry_or_blamed_within_it(
+            list in prop::sample::select(List::ALL.to_vec()),
+            text in prop_oneof![".{0,12}", r"[a-b0-9./:@*+<>\[\]()?=!ü]{0,12}"],
+        ) {
+            let outcomes = [
+                Pattern::parse(list, &text),
+                Pattern::parse_postgrey_client(&text),
+                Pattern::parse_postgrey_recipient(&text),
+            ];
+            for outcome in outcomes {
+                match outcome {
+                    Ok(pattern) => {
+                        // What is shown can be read again, and is then the same.
+                        let shown = pattern.to_string();
+                        let again = Pattern::parse(pattern.list(), &shown);
+                        prop_assert_eq!(again.map(|again| again.to_string()), Ok(shown));
+                    }
+                    Err(why) => prop_assert!(text.get(why.at.clone()).is_some(), "{:?}", why),
+                }
+            }
+        }
+    }
 }

@@ -2,13 +2,14 @@
 //! reads them, with two faults mended: `10.1` means 10.1.0.0/16 (postgrey makes it 10.1.0.0/24,
 //! against its manual), and an entry that postgrey would silently ignore is an error.
 
+use ipnet::IpNet;
+
 use super::List;
 use super::address::EXTENSION;
+use super::mistake::PatternError;
 use super::pattern::{
-    Kind, Pattern, PatternError, PatternProblem, address, check_shape, domain, error,
-    expression_of, leading_octets, network,
+    Kind, Pattern, address, check_shape, domain, expression_of, leading_octets, network,
 };
-use ipnet::IpNet;
 
 impl Pattern {
     /// Reads an entry of a `whitelist_clients` file, without comment and without white space
@@ -64,9 +65,66 @@ impl Pattern {
 
 /// A domain and everything below it.
 fn with_subdomains(text: &str) -> Result<Box<str>, PatternError> {
-    if let Some(at) = text.find('/') {
-        return error(at..text.len(), PatternProblem::NotAnAddress);
-    }
     let domain = domain(text, 0)?;
     Ok(if domain.starts_with('.') { domain } else { format!(".{domain}").into_boxed_str() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `list entry`, or where the mistake is and what it is.
+    fn shown(outcome: Result<Pattern, PatternError>) -> String {
+        match outcome {
+            Ok(pattern) => format!("{} {pattern}", pattern.list().word()),
+            Err(why) => {
+                let said = why.to_string();
+                format!("{:?} {}", why.at, said.split_once(": ").unwrap().0)
+            }
+        }
+    }
+
+    #[test]
+    fn each_shape_of_a_client_line() {
+        let rows = [
+            ("example.net", "client-name .example.net"),
+            ("Mail.Example.NET", "client-name .mail.example.net"),
+            (".example.net", "client-name .example.net"),
+            ("192.0.2.7", "client 192.0.2.7"),
+            ("192.0.2.0/24", "client 192.0.2.0/24"),
+            ("192.0.2", "client 192.0.2.0/24"),
+            ("10.1", "client 10.1.0.0/16"),
+            ("10.1/12", "client 10.0.0.0/12"),
+            ("2001:db8::7", "client 2001:db8::7"),
+            ("2001:db8:4051:0800::/64", "client 2001:db8:4051:800::/64"),
+            ("::ffff:192.0.2.7", "client 192.0.2.7"),
+            (r"/^mx[12]\.example\.net$/", r"client-name /^mx[12]\.example\.net$/"),
+            ("10", "0..2 an incomplete IPv4 address"),
+            ("192.0.2.256", "0..11 neither an IP address nor a network"),
+            ("192.0.2.7/33", "10..12 not a prefix length"),
+            ("a@example.net", "0..2 a domain is wanted here"),
+            ("example.net/24", "11..12 a slash inside a domain"),
+            ("mail example.net", "4..5 white space inside an entry"),
+            (r"/^(?!dyn)/", "2..5 look-around is not supported"),
+        ];
+        for (text, want) in rows {
+            assert_eq!(shown(Pattern::parse_postgrey_client(text)), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_shape_of_a_recipient_line() {
+        let rows = [
+            ("postmaster@", "recipient postmaster+*@"),
+            ("Bob@Example.ORG", "recipient bob+*@example.org"),
+            ("bob+news@example.org", "recipient bob+news+*@example.org"),
+            ("example.org", "recipient-domain .example.org"),
+            ("/^(?:abuse|noc)@/", "recipient /^(?:abuse|noc)@/"),
+            ("@example.org", "0..1 nothing before the `@`"),
+            ("bob example.org", "3..4 white space inside an entry"),
+        ];
+        for (text, want) in rows {
+            assert_eq!(shown(Pattern::parse_postgrey_recipient(text)), want, "{text}");
+        }
+    }
 }

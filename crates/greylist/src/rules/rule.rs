@@ -80,7 +80,7 @@ impl fmt::Debug for RuleText<'_> {
     }
 }
 
-/// Where a rule was written: `rules/clients.rules:12`, or the source alone where there are no lines.
+/// Where a rule was written: `clients.rules:12`, or the source alone where there are no lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleOrigin<'a> {
     /// The source's name.

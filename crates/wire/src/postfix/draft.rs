@@ -12,7 +12,7 @@ use super::{ProtocolState, Request};
 use crate::Fault;
 
 /// The attributes that are read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attribute {
     Request,
     ProtocolState,
@@ -50,6 +50,65 @@ impl Attribute {
     }
 }
 
+/// The start of a line: `name=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name {
+    /// Which attribute it names, if it is one that is read.
+    attribute: Option<Attribute>,
+    /// Where in the line the value begins.
+    value: usize,
+}
+
+impl Name {
+    /// Splits `line` at its first `=`; `None` if it has none.
+    fn of(line: &[u8]) -> Option<Self> {
+        let equals = memchr(b'=', line)?;
+        Some(Self { attribute: Attribute::named(&line[..equals]), value: equals + 1 })
+    }
+
+    /// As [`Name::of`], for the lines that Postfix is known to send in less than half the time: it
+    /// is the search for the `=` that takes long, and these can be compared with it in place. A
+    /// whole request takes three quarters of what it takes without this.
+    fn of_known(line: &[u8]) -> Option<Self> {
+        macro_rules! known {
+            ($($name:literal $($attribute:ident)?),*) => {{
+                $(if line.starts_with($name) {
+                    let attribute = [$(Attribute::$attribute)?].first().copied();
+                    return Some(Self { attribute, value: $name.len() });
+                })*
+            }};
+        }
+        match line.first()? {
+            b'c' => known!(
+                b"client_address=" ClientAddress, b"client_name=" ClientName, b"client_port=",
+                b"ccert_subject=" CcertSubject, b"ccert_issuer=" CcertIssuer,
+                b"ccert_fingerprint=", b"ccert_pubkey_fingerprint=", b"compatibility_level="
+            ),
+            b'e' => known!(
+                b"etrn_domain=",
+                b"encryption_protocol=",
+                b"encryption_cipher=",
+                b"encryption_keysize="
+            ),
+            b'h' => known!(b"helo_name=" HeloName),
+            b'i' => known!(b"instance=" Instance),
+            b'm' => known!(b"mail_version="),
+            b'p' => known!(b"protocol_state=" ProtocolState, b"protocol_name=", b"policy_context="),
+            b'q' => known!(b"queue_id=" QueueId),
+            b'r' => known!(
+                b"request=" Request, b"reverse_client_name=", b"recipient=" Recipient,
+                b"recipient_count="
+            ),
+            b's' => known!(
+                b"sender=" Sender, b"server_address=", b"server_port=", b"size=", b"stress=",
+                b"sasl_method=", b"sasl_username=" SaslUsername, b"sasl_sender="
+            ),
+            _ => {}
+        }
+        Self::of(line)
+    }
+}
+
 /// Where a value is, in bytes from the request's start. A request is shorter than 4 GiB
 /// ([`crate::Limits`]), and a connection that waits costs half as much this way.
 #[derive(Clone, Copy, Debug)]
@@ -81,18 +140,23 @@ impl Draft {
         self.next_line
     }
 
+    /// Whether no line has been added.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
     /// Takes the next line, without its end; the one after it begins at `next_line`.
     pub(super) fn add(&mut self, line: &[u8], next_line: usize) {
         let start = self.next_line;
         self.next_line = next_line;
         self.lines += 1;
-        let Some(equals) = memchr(b'=', line) else {
+        let Some(name) = Name::of_known(line) else {
             self.fault.get_or_insert(Fault::NotAnAttribute { line: self.lines });
             return;
         };
-        if let Some(attribute) = Attribute::named(&line[..equals]) {
+        if let Some(attribute) = name.attribute {
             self.values[attribute as usize] =
-                Span { start: (start + equals + 1) as u32, end: (start + line.len()) as u32 };
+                Span { start: (start + name.value) as u32, end: (start + line.len()) as u32 };
         }
     }
 
@@ -174,4 +238,59 @@ fn client(text: &[u8]) -> Option<Client> {
     let text = memchr(b'%', text).map_or(text, |zone| &text[..zone]);
     let address: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
     Some(Client::new(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_known_name_is_told_as_by_splitting() {
+        let request =
+            include_bytes!("../../vectors/postfix/postfix-3.7-rcpt-certificate.request").as_slice();
+        let newest = [b"compatibility_level=3.6".as_slice(), b"mail_version=3.8.0"];
+        for line in request.split(|&byte| byte == b'\n').chain(newest) {
+            assert_eq!(Name::of_known(line), Name::of(line), "{}", line.escape_ascii());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_told_as_by_splitting(
+            line in "(client_|ccert_|sasl_|recipient|re|p|s|sender|size|e|h|i|q|m)?[a-z_=]{0,12}=?[a-z=]{0,3}"
+        ) {
+            prop_assert_eq!(Name::of_known(line.as_bytes()), Name::of(line.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_client_address_is_read_in_every_dress() {
+        let table = [
+            ("192.0.2.7", Some("192.0.2.7")),
+            ("[192.0.2.7]", Some("192.0.2.7")),
+            ("::ffff:192.0.2.7", Some("192.0.2.7")),
+            ("2001:db8::7", Some("2001:db8::7")),
+            ("2001:0DB8:0:0:0:0:0:7", Some("2001:db8::7")),
+            ("IPv6:2001:db8::7", Some("2001:db8::7")),
+            ("IPV6:2001:db8::7", Some("2001:db8::7")),
+            ("[IPv6:2001:db8::7]", Some("2001:db8::7")),
+            ("fe80::1%eth0", Some("fe80::1")),
+            ("unknown", None),
+            ("192.0.2", None),
+            ("192.0.2.7 ", None),
+            ("192.0.2.256", None),
+            ("mail.example.net", None),
+            ("IPv6:", None),
+            ("[]", None),
+            ("%", None),
+            ("é", None),
+        ];
+        for (text, expected) in table {
+            let read = client(text.as_bytes()).map(|client| client.to_string());
+            assert_eq!(read.as_deref(), expected, "{text}");
+        }
+        assert_eq!(client(b"\xff\x00"), None);
+    }
 }

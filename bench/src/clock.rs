@@ -1,0 +1,22 @@
+//! The bench's one clock. Measuring time is this program's job, so here, and nowhere else in it, a
+//! clock is read.
+
+use std::time::{Duration, Instant};
+
+/// How often a wait for something outside (a port, a process's end) looks again.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Now, by the monotonic clock.
+#[expect(clippy::disallowed_methods, reason = "timing is what this program is for")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Lets `duration` pass.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an embargo is a length of time, and another program's port gives no event to wait for"
+)]
+pub(crate) fn wait(duration: Duration) {
+    std::thread::sleep(duration);
+}

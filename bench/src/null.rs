@@ -1,0 +1,285 @@
+//! The null server: the least that any server of Postfix's policy protocol must do.
+//!
+//! One thread, one epoll, no runtime: it finds the end of each request and answers
+//! `action=DUNNO`. It is the floor that others are measured against, so it should be as fast as a
+//! plain loop over sockets can be, and still be right: requests may be split or joined at any byte.
+//!
+//! Never knows: what a request says.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+
+use anyhow::Context as _;
+use memchr::memmem::Finder;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send, sockopt};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+/// What every request is answered with.
+pub(crate) const REPLY: &[u8] = b"action=DUNNO\n\n";
+
+/// An honest request is about 1 KiB; 16 KiB hold whatever may have been joined.
+const READ_BYTES: usize = 16 * 1024;
+/// Ready sockets taken from the kernel at once: all of 1,000 connections in one call.
+const EVENTS_MAX: usize = 1024;
+/// Replies that one write can hold, when requests came joined.
+const REPLIES_PER_WRITE: usize = 64;
+
+/// How the null server is started.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Listen here and print the address; without it, the listening socket is standard input
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+/// Serves until it is killed, or until the program that started it with a socket ends.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let listener = match options.listen {
+        Some(address) => {
+            let listener =
+                TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{}", listener.local_addr()?)?;
+            out.flush()?;
+            listener
+        }
+        None => {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
+            let listener = TcpListener::from(socket);
+            listener.local_addr().context("standard input is not a listening socket")?;
+            listener
+        }
+    };
+    listener.set_nonblocking(true)?;
+    Server::new(listener)?.serve()
+}
+
+/// Finds the ends of requests (empty lines) in a stream that arrives in pieces.
+#[derive(Clone, Copy, Debug, Default)]
+struct RequestEnds {
+    /// Whether the stream so far ends in a line's end that is not yet part of an empty line.
+    after_newline: bool,
+}
+
+impl RequestEnds {
+    /// How many requests end in the next piece of the stream.
+    fn count(&mut self, finder: &Finder<'_>, piece: &[u8]) -> usize {
+        let Some(&last) = piece.last() else { return 0 };
+        let mut ends = 0;
+        let mut at = 0;
+        if self.after_newline && piece[0] == b'\n' {
+            ends = 1;
+            at = 1;
+        }
+        while let Some(found) = finder.find(&piece[at..]) {
+            ends += 1;
+            at += found + 2;
+        }
+        self.after_newline = at < piece.len() && last == b'\n';
+        ends
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    socket: OwnedFd,
+    ends: RequestEnds,
+    /// Bytes of replies that the socket has not taken yet. All replies are alike, so their number
+    /// says which bytes they are.
+    owed: usize,
+}
+
+/// What is to become of a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Keep,
+    Close,
+}
+
+#[derive(Debug)]
+struct Server {
+    epoll: OwnedFd,
+    listener: TcpListener,
+    /// By file descriptor: small numbers, reused by the kernel.
+    connections: Vec<Option<Connection>>,
+    inbox: Box<[u8; READ_BYTES]>,
+    replies: Vec<u8>,
+    finder: Finder<'static>,
+}
+
+impl Server {
+    fn new(listener: TcpListener) -> anyhow::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let data = EventData::new_u64(listener.as_raw_fd() as u64);
+        epoll::add(&epoll, &listener, data, EventFlags::IN)?;
+        Ok(Self {
+            epoll,
+            listener,
+            connections: Vec::new(),
+            inbox: Box::new([0; READ_BYTES]),
+            replies: REPLY.repeat(REPLIES_PER_WRITE),
+            finder: Finder::new(b"\n\n"),
+        })
+    }
+
+    fn serve(mut self) -> anyhow::Result<()> {
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        let listening = self.listener.as_raw_fd() as u64;
+        loop {
+            events.clear();
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno).context("epoll_wait"),
+            }
+            for event in &events {
+                let key = event.data.u64();
+                if key == listening {
+                    self.accept()?;
+                } else if self.turn(key as usize) == Fate::Close {
+                    self.connections[key as usize] = None;
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) -> anyhow::Result<()> {
+        loop {
+            let socket =
+                match accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                    Ok(socket) => socket,
+                    Err(Errno::AGAIN) => return Ok(()),
+                    Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                    Err(errno) => return Err(errno).context("accept"),
+                };
+            sockopt::set_tcp_nodelay(&socket, true)?;
+            let key = socket.as_raw_fd() as usize;
+            epoll::add(&self.epoll, &socket, EventData::new_u64(key as u64), READING)?;
+            if self.connections.len() <= key {
+                self.connections.resize_with(key + 1, || None);
+            }
+            self.connections[key] =
+                Some(Connection { socket, ends: RequestEnds::default(), owed: 0 });
+        }
+    }
+
+    /// What one readiness is worth: one read and one write.
+    fn turn(&mut self, key: usize) -> Fate {
+        let Some(connection) = self.connections.get_mut(key).and_then(Option::as_mut) else {
+            return Fate::Keep;
+        };
+        if connection.owed > 0 {
+            let fate = flush(&self.epoll, connection, key, &self.replies);
+            if fate == Fate::Keep && connection.owed == 0 {
+                let data = EventData::new_u64(key as u64);
+                let back = epoll::modify(&self.epoll, &connection.socket, data, READING);
+                return if back.is_ok() { Fate::Keep } else { Fate::Close };
+            }
+            return fate;
+        }
+        loop {
+            let read = match recv(&connection.socket, &mut self.inbox[..], RecvFlags::empty()) {
+                Ok((0, _)) => return Fate::Close,
+                Ok((read, _)) => read,
+                Err(Errno::AGAIN) => return Fate::Keep,
+                Err(Errno::INTR) => continue,
+                Err(_) => return Fate::Close,
+            };
+            let ends = connection.ends.count(&self.finder, &self.inbox[..read]);
+            if ends > 0 {
+                connection.owed = ends * REPLY.len();
+                if flush(&self.epoll, connection, key, &self.replies) == Fate::Close {
+                    return Fate::Close;
+                }
+            }
+            // A short read has emptied the socket: epoll(7) calls that enough with edges.
+            if read < READ_BYTES || connection.owed > 0 {
+                return Fate::Keep;
+            }
+        }
+    }
+}
+
+/// What a connection waits for while all its replies are away.
+const READING: EventFlags = EventFlags::IN.union(EventFlags::ET);
+
+/// Writes what is owed. What the socket does not take waits until it can, and until then nothing
+/// more is read from it.
+fn flush(epoll: &OwnedFd, connection: &mut Connection, key: usize, replies: &[u8]) -> Fate {
+    while connection.owed > 0 {
+        let from = (REPLY.len() - connection.owed % REPLY.len()) % REPLY.len();
+        let to = replies.len().min(from + connection.owed);
+        match send(&connection.socket, &replies[from..to], SendFlags::NOSIGNAL) {
+            Ok(sent) => connection.owed -= sent,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let data = EventData::new_u64(key as u64);
+                let waiting = epoll::modify(epoll, &connection.socket, data, EventFlags::OUT);
+                return if waiting.is_ok() { Fate::Keep } else { Fate::Close };
+            }
+            Err(_) => return Fate::Close,
+        }
+    }
+    Fate::Keep
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ends(pieces: &[&[u8]]) -> usize {
+        let finder = Finder::new(b"\n\n");
+        let mut ends = RequestEnds::default();
+        pieces.iter().map(|piece| ends.count(&finder, piece)).sum()
+    }
+
+    #[test]
+    fn each_empty_line_ends_one_request() {
+        for (pieces, expected) in [
+            (&[&b""[..]][..], 0),
+            (&[b"a=b\n"], 0),
+            (&[b"a=b\n\n"], 1),
+            (&[b"a=b\n", b"\n"], 1),
+            (&[b"a=b\n", b"", b"\n"], 1),
+            (&[b"a=b\n\na=b\n\n"], 2),
+            (&[b"a=b\n\n", b"\n"], 1),
+            (&[b"a=b\n", b"\n\n", b"\n"], 2),
+            (&[b"a=b\n\na=b\n", b"\na"], 2),
+        ] {
+            assert_eq!(ends(pieces), expected, "{pieces:?}");
+        }
+    }
+
+    /// Byte by byte: a line's end directly after a line's end that ended no request.
+    fn ends_slowly(stream: &[u8]) -> usize {
+        let mut ends = 0;
+        let mut after_newline = false;
+        for &byte in stream {
+            let end = byte == b'\n' && after_newline;
+            ends += usize::from(end);
+            after_newline = byte == b'\n' && !end;
+        }
+        ends
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_ends_are_found_wherever_the_stream_is_cut(
+            stream in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'a')], 0..200),
+            cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let mut cuts: Vec<usize> =
+                cuts.into_iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            cuts.extend([0, stream.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> =
+                cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(ends(&pieces), ends_slowly(&stream));
+        }
+    }
+}

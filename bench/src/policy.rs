@@ -1,0 +1,521 @@
+//! `xgrey-bench policy`: Postfix's policy protocol, the null server against the server under test
+//! and any others, in turns.
+//!
+//! For each number of connections and each round, every server is measured once, one after the
+//! other, so that whatever slows the machine slows all of them. Servers share one CPU, of which the
+//! load generator has no part; the ones that wait do nothing.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{IsTerminal as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::clock;
+use crate::listener;
+use crate::load::{Load, Tally, Traffic, Verdict};
+use crate::process::{self, Pinned, Process, Started};
+use crate::product;
+use crate::reply::{self, Actions, Reply};
+use crate::report::{DecisionLog, Latency, Machine, Method, Report, Sample, ServerFacts};
+use crate::request::{Mix, Requests, Share};
+
+/// Without a list, the numbers of connections that the goals are about.
+const CONNECTIONS: [usize; 3] = [10, 100, 1_000];
+/// Connections that tuples become known over.
+const PRIME_CONNECTIONS: usize = 32;
+/// How long each pass over the tuples that become known may take, so that a slow server doesn't
+/// hold up the run; it then knows fewer.
+const PRIME_TIME_MAX: Duration = Duration::from_secs(10);
+/// Open files besides the connections: epoll, pipes, `/proc`.
+const FILES_BESIDE: u64 = 64;
+
+/// Closed-loop load over Postfix's policy protocol, as ratios to a null server in the same run.
+///
+/// Without --server or --spawn, the xgrey of the same build is started in a directory of its own
+/// (with an embargo of one second, so that the known tuples have passed when measuring begins).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The server to measure, already running
+    #[arg(long, value_name = "ADDR", conflicts_with = "spawn")]
+    server: Option<SocketAddr>,
+    /// The process of --server, for its CPU time and memory (by default whoever listens there)
+    #[arg(long, requires = "server")]
+    pid: Option<u32>,
+    /// A command that starts the server to measure, in the foreground, on 127.0.0.1:{port}
+    #[arg(long, value_name = "COMMAND with {port}")]
+    spawn: Option<String>,
+    /// Another server to measure beside it, already running; may be given several times
+    #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_beside)]
+    beside: Vec<(Option<String>, SocketAddr)>,
+    /// Numbers of connections, each of them measured [default: 10,100,1000]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = parse_connections)]
+    connections: Vec<usize>,
+    /// How long each measurement takes
+    #[arg(long, default_value = "5", value_parser = parse_seconds)]
+    seconds: Duration,
+    /// How long load runs before each measurement
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_seconds)]
+    warm_up: Duration,
+    /// How often each server is measured with each number of connections
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Share of tuples that were never asked about before
+    #[arg(long, value_name = "PERCENT", default_value = "50%")]
+    new: Share,
+    /// Share of tuples that were new a moment ago; the rest is known ones
+    #[arg(long, value_name = "PERCENT", default_value = "0%")]
+    retried: Share,
+    /// How many tuples are asked about before measuring begins, so as to be known then
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    known_pool: u32,
+    /// Ask about the known tuples a second time after so many seconds, for a server whose embargo
+    /// is shorter: they have then passed [default: 2 for the xgrey started here, else not]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pass_after: Option<Duration>,
+    /// Follows all that is random; the report names it [default: another one each time]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long a reply may take until it counts as an error
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    timeout: Duration,
+    /// The CPU that all servers run on
+    #[arg(long, value_name = "CPU", default_value_t = 0)]
+    server_cpu: usize,
+    /// The CPU that the load generator runs on
+    #[arg(long, value_name = "CPU", default_value_t = 1)]
+    load_cpu: usize,
+    /// Whether the xgrey started here writes a line for each decision, to a file
+    #[arg(long, value_name = "on|off", conflicts_with_all = ["server", "spawn"])]
+    decision_log: Option<DecisionLog>,
+    /// Write the report as JSON to this file; with - to standard output, the table to standard error
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "a length of time is a number of seconds, such as 5 or 0.5".to_owned())
+}
+
+fn parse_connections(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(count @ 1..=50_000) => Ok(count),
+        _ => Err("a number of connections is from 1 to 50000".to_owned()),
+    }
+}
+
+fn parse_beside(text: &str) -> Result<(Option<String>, SocketAddr), String> {
+    let (name, address) = match text.split_once('=') {
+        Some((name, address)) => (Some(name.to_owned()), address),
+        None => (None, text),
+    };
+    let address = address.parse().map_err(|_| {
+        "a server beside is an address and port, such as postgrey=127.0.0.1:10024".to_owned()
+    })?;
+    Ok((name, address))
+}
+
+/// One server of the run and what it has been asked so far.
+struct Server {
+    name: String,
+    address: SocketAddr,
+    process: Option<Process>,
+    started: Option<Started>,
+    /// Let go when the run is over.
+    pinned: Option<Pinned>,
+    traffic: Mixed,
+    resident_bytes_before: Option<u64>,
+}
+
+impl Server {
+    fn is_pinned(&self) -> bool {
+        self.started.is_some() || self.pinned.is_some()
+    }
+}
+
+/// Measures, and prints what came out.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let connections = match options.connections.as_slice() {
+        [] => CONNECTIONS.to_vec(),
+        list => list.to_vec(),
+    };
+    let mix = Mix::new(options.new, options.retried)?;
+    let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
+    let machine = machine();
+    let most = connections.iter().copied().max().unwrap_or(0).max(PRIME_CONNECTIONS);
+    raise_file_limit(most as u64 + FILES_BESIDE)?;
+    process::pin_this_thread(options.load_cpu).context("--load-cpu")?;
+
+    let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
+    let traffic = || Mixed::new(Requests::new(seed, mix, options.known_pool));
+    let mut servers = servers(options, directory.path(), &traffic)?;
+    let decision_log = match (options.server, &options.spawn) {
+        (None, None) => Some(options.decision_log.unwrap_or(DecisionLog::Off)),
+        _ => None,
+    };
+    let pass_after = options.pass_after.or(decision_log.map(|_| product::EMBARGO_OVER));
+    if options.known_pool > 0 && mix.known().percent() > 0.0 {
+        make_known(options, &mut servers, pass_after)?;
+    }
+    let samples = measure_all(options, &connections, &mut servers)?;
+
+    let method = Method {
+        seconds: options.seconds.as_secs_f64(),
+        warm_up_seconds: options.warm_up.as_secs_f64(),
+        rounds: usize::from(options.rounds),
+        new_percent: options.new.percent(),
+        known_percent: mix.known().percent(),
+        retried_percent: options.retried.percent(),
+        seed,
+        server_cpu: options.server_cpu,
+        load_cpu: options.load_cpu,
+        decision_log,
+    };
+    let facts = servers.iter().map(facts).collect();
+    publish(&Report::new(machine, method, facts, &samples), options.json.as_deref())
+}
+
+/// The null server, the one under test, and those beside it.
+fn servers(
+    options: &Options,
+    directory: &Path,
+    traffic: &dyn Fn() -> Mixed,
+) -> anyhow::Result<Vec<Server>> {
+    let cpu = options.server_cpu;
+    let null = Started::null(cpu, directory.join("null.output")).context("null server")?;
+    let tested = match (options.server, &options.spawn) {
+        (Some(address), _) => {
+            let process = options.pid.map(Process::new);
+            running(cpu, None, address, process, traffic()).context("--server")?
+        }
+        (None, Some(command)) => {
+            let port = process::free_port()?;
+            let line = format!("exec {}", command.replace("{port}", &port.to_string()));
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let command = ["sh".as_ref(), "-c".as_ref(), line.as_ref()];
+            let output = directory.join("server.output");
+            let started = Started::command(cpu, &command, address, output).context("--spawn")?;
+            let name = started.process().name();
+            of_ours(name.unwrap_or_else(|| "server".to_owned()), started, traffic())
+        }
+        (None, None) => {
+            let log = options.decision_log.unwrap_or(DecisionLog::Off);
+            of_ours("xgrey".to_owned(), product::start(cpu, directory, log)?, traffic())
+        }
+    };
+    let mut servers = vec![of_ours("null".to_owned(), null, traffic()), tested];
+    for (name, address) in &options.beside {
+        let beside = running(cpu, name.clone(), *address, None, traffic());
+        servers.push(beside.with_context(|| format!("--beside {address}"))?);
+    }
+    tell_apart(&mut servers);
+    Ok(servers)
+}
+
+fn of_ours(name: String, started: Started, traffic: Mixed) -> Server {
+    let process = started.process();
+    Server {
+        name,
+        address: started.address(),
+        process: Some(process),
+        started: Some(started),
+        pinned: None,
+        traffic,
+        resident_bytes_before: process.resident_bytes(),
+    }
+}
+
+/// A server that runs already: found by its port if need be, and bound to the servers' CPU.
+fn running(
+    cpu: usize,
+    name: Option<String>,
+    address: SocketAddr,
+    process: Option<Process>,
+    traffic: Mixed,
+) -> anyhow::Result<Server> {
+    TcpStream::connect_timeout(&address, Duration::from_secs(5))
+        .with_context(|| format!("connect to {address}"))?;
+    let process = process.or_else(|| listener::process_on(address).map(Process::new));
+    let pinned = match process.map(|process| process.pin(cpu)) {
+        Some(Ok(pinned)) => Some(pinned),
+        Some(Err(error)) => {
+            eprintln!("xgrey-bench: {address} stays on the CPUs it has: {error:#}");
+            None
+        }
+        None => {
+            eprintln!(
+                "xgrey-bench: no process is seen to listen on {address}, so its CPU time and memory \
+                 are unknown and it stays on the CPUs it has"
+            );
+            None
+        }
+    };
+    Ok(Server {
+        name: name.or_else(|| process?.name()).unwrap_or_else(|| address.to_string()),
+        address,
+        process,
+        started: None,
+        pinned,
+        traffic,
+        resident_bytes_before: process.and_then(Process::resident_bytes),
+    })
+}
+
+/// Adds the port to names that are there twice.
+fn tell_apart(servers: &mut [Server]) {
+    for at in 1..servers.len() {
+        if servers[..at].iter().any(|earlier| earlier.name == servers[at].name) {
+            let port = servers[at].address.port();
+            servers[at].name.push_str(&format!(":{port}"));
+        }
+    }
+}
+
+/// Asks every server about the known tuples: once, and again once they may pass.
+fn make_known(
+    options: &Options,
+    servers: &mut [Server],
+    pass_after: Option<Duration>,
+) -> anyhow::Result<()> {
+    for server in &mut *servers {
+        progress(&format!("{}: asking about tuples that will be known", server.name));
+        prime(options, server)?;
+    }
+    if let Some(pause) = pass_after.filter(|pause| !pause.is_zero()) {
+        progress(&format!("waiting {} s for the embargo to end", pause.as_secs_f64()));
+        clock::wait(pause);
+        for server in &mut *servers {
+            progress(&format!("{}: asking about them again", server.name));
+            prime(options, server)?;
+        }
+    }
+    Ok(())
+}
+
+fn prime(options: &Options, server: &mut Server) -> anyhow::Result<()> {
+    let mut load = Load::connect(server.address, PRIME_CONNECTIONS, options.timeout)
+        .with_context(|| server.name.clone())?;
+    let mut tally = Tally::new()?;
+    let mut pool = Pool { requests: &mut server.traffic.requests, asked: 0 };
+    load.run(&mut pool, clock::now() + PRIME_TIME_MAX, &mut tally)?;
+    let asked = pool.asked;
+    let errors = tally.errors.plus(load.finish(&mut pool)?);
+    if errors.total() > 0 {
+        let lost = errors.total();
+        eprintln!("xgrey-bench: {}: {lost} errors before measuring: {errors:?}", server.name);
+    }
+    check(server)?;
+    if tally.replies == 0 {
+        bail!("{} on {} answered nothing", server.name, server.address);
+    }
+    server.traffic.requests.shrink_pool(asked);
+    Ok(())
+}
+
+fn measure_all(
+    options: &Options,
+    connections: &[usize],
+    servers: &mut [Server],
+) -> anyhow::Result<Vec<Sample>> {
+    let total = connections.len() * usize::from(options.rounds) * servers.len();
+    let each = options.seconds + options.warm_up;
+    let mut samples = Vec::with_capacity(total);
+    for &connections in connections {
+        for round in 0..usize::from(options.rounds) {
+            for (index, server) in servers.iter_mut().enumerate() {
+                let done = samples.len();
+                progress(&format!(
+                    "{} of {total}: {}, {connections} connections, round {} of {}; about {} s left",
+                    done + 1,
+                    server.name,
+                    round + 1,
+                    options.rounds,
+                    (each * (total - done) as u32).as_secs()
+                ));
+                let sample = measure(options, server, connections)
+                    .with_context(|| format!("{} with {connections} connections", server.name))?;
+                samples.push(Sample { server: index, round, ..sample });
+            }
+        }
+    }
+    progress("");
+    Ok(samples)
+}
+
+fn measure(options: &Options, server: &mut Server, connections: usize) -> anyhow::Result<Sample> {
+    let mut load = Load::connect(server.address, connections, options.timeout)?;
+    let traffic = &mut server.traffic;
+    let mut warm_up = Tally::new()?;
+    load.run(traffic, clock::now() + options.warm_up, &mut warm_up)?;
+
+    let mut tally = Tally::new()?;
+    traffic.actions.clear();
+    let own = Process::current();
+    let cpu = || (server.process.map(Process::cpu_times).unwrap_or_default(), own.cpu_times());
+    let begin = clock::now();
+    let (server_cpu, load_cpu) = cpu();
+    load.run(traffic, clock::now() + options.seconds, &mut tally)?;
+    let (server_cpu_after, load_cpu_after) = cpu();
+    let seconds = (clock::now() - begin).as_secs_f64();
+
+    let actions = traffic.actions.by_word();
+    let resident_bytes = server.process.and_then(Process::resident_bytes);
+    let errors = warm_up.errors.plus(tally.errors).plus(load.finish(traffic)?);
+    check(server)?;
+    let at = |percent| tally.latency.value_at_quantile(percent / 100.0);
+    Ok(Sample {
+        server: 0,
+        connections,
+        round: 0,
+        seconds,
+        replies: tally.replies,
+        latency: Latency {
+            p50_ns: at(50.0),
+            p90_ns: at(90.0),
+            p99_ns: at(99.0),
+            p999_ns: at(99.9),
+            max_ns: tally.latency.max(),
+        },
+        server_cpu_seconds: process::spent(&server_cpu, &server_cpu_after)
+            .map(|time| time.as_secs_f64()),
+        load_cpu_seconds: process::spent(&load_cpu, &load_cpu_after).map(|time| time.as_secs_f64()),
+        resident_bytes,
+        actions,
+        errors,
+    })
+}
+
+/// Fails if a server that was started here has ended.
+fn check(server: &mut Server) -> anyhow::Result<()> {
+    server.started.as_mut().map_or(Ok(()), Started::check)
+}
+
+fn facts(server: &Server) -> ServerFacts {
+    let requests = &server.traffic.requests;
+    ServerFacts {
+        name: server.name.clone(),
+        address: server.address.to_string(),
+        pinned: server.is_pinned(),
+        resident_bytes_before: server.resident_bytes_before,
+        resident_bytes_after: server.process.and_then(Process::resident_bytes),
+        known_tuples: requests.pool(),
+        new_tuples: requests.new_tuples(),
+    }
+}
+
+fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {
+    let text = report.text();
+    match json {
+        Some(path) if path == Path::new("-") => {
+            eprint!("{text}");
+            writeln!(std::io::stdout().lock(), "{}", report.json()?)?;
+        }
+        Some(path) => {
+            write!(std::io::stdout().lock(), "{text}")?;
+            std::fs::write(path, report.json()? + "\n")
+                .with_context(|| format!("write {}", path.display()))?;
+        }
+        None => write!(std::io::stdout().lock(), "{text}")?,
+    }
+    Ok(())
+}
+
+/// Says on a terminal, in one line that the next one replaces, what is going on.
+fn progress(text: &str) {
+    let mut terminal = std::io::stderr().lock();
+    if terminal.is_terminal() {
+        // Progress that can't be shown is no reason to stop.
+        let _ = write!(terminal, "\r\x1b[K{text}");
+        let _ = terminal.flush();
+    }
+}
+
+fn machine() -> Machine {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    let uname = rustix::system::uname();
+    let [system, release, hardware] =
+        [uname.sysname(), uname.release(), uname.machine()].map(|text| text.to_string_lossy());
+    Machine {
+        cpu: model.unwrap_or_else(|| "unknown CPU".to_owned()),
+        cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        kernel: format!("{system} {release} {hardware}"),
+    }
+}
+
+/// Makes room for so many open files, here and in the servers started here.
+fn raise_file_limit(files: u64) -> anyhow::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|maximum| maximum < files) {
+        bail!(
+            "{files} open files are needed, and this process may have {}",
+            limit.maximum.unwrap_or(0)
+        );
+    }
+    if limit.current.is_some_and(|current| current < files) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum: limit.maximum })?;
+    }
+    Ok(())
+}
+
+/// Traffic of the mix asked for; counts the answers.
+struct Mixed {
+    requests: Requests,
+    actions: Actions,
+}
+
+impl Mixed {
+    fn new(requests: Requests) -> Self {
+        Self { requests, actions: Actions::default() }
+    }
+}
+
+impl Traffic for Mixed {
+    fn request(&mut self) -> Option<&[u8]> {
+        Some(self.requests.next())
+    }
+
+    fn reply(&mut self, bytes: &[u8]) -> Verdict {
+        match reply::read(bytes) {
+            Reply::Incomplete => Verdict::Incomplete,
+            Reply::Wrong => Verdict::Wrong,
+            Reply::Whole(action) => {
+                self.actions.count(action);
+                Verdict::Whole
+            }
+        }
+    }
+}
+
+/// Traffic that asks about each tuple of the pool once.
+struct Pool<'a> {
+    requests: &'a mut Requests,
+    asked: u32,
+}
+
+impl Traffic for Pool<'_> {
+    fn request(&mut self) -> Option<&[u8]> {
+        if self.asked == self.requests.pool() {
+            return None;
+        }
+        self.asked += 1;
+        Some(self.requests.known(self.asked - 1))
+    }
+
+    fn reply(&mut self, bytes: &[u8]) -> Verdict {
+        match reply::read(bytes) {
+            Reply::Incomplete => Verdict::Incomplete,
+            Reply::Wrong => Verdict::Wrong,
+            Reply::Whole(_) => Verdict::Whole,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Other processes: started, bound to a CPU, asked for their CPU time and memory, and stopped.
+//! Source: proc_pid_stat(5), proc_pid_status(5); the kernel's scheduler/sched-stats for `schedstat`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::clock;
+
+/// How long a server may take until it accepts connections.
+const START_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a server may take to end after SIGTERM.
+const STOP_TIME_MAX: Duration = Duration::from_secs(5);
+/// How much of a dead server's output is shown.
+const OUTPUT_SHOWN_BYTES: usize = 2000;
+
+/// A running process and the processes it started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process(u32);
+
+/// CPU time that each thread of a process had used at one moment, in nanoseconds, by thread id.
+pub(crate) type CpuTimes = BTreeMap<u32, u64>;
+
+impl Process {
+    /// The process with this number.
+    pub(crate) fn new(id: u32) -> Self {
+        Self(id)
+    }
+
+    /// This process.
+    pub(crate) fn current() -> Self {
+        Self(std::process::id())
+    }
+
+    /// What the kernel calls it, such as `postgrey`: at most 15 bytes.
+    pub(crate) fn name(self) -> Option<String> {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.0)).ok()?;
+        Some(name.trim_end().to_owned())
+    }
+
+    /// Memory that is resident, in bytes, of it and what it started.
+    pub(crate) fn resident_bytes(self) -> Option<u64> {
+        let of = |process: u32| {
+            let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+            let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            Some(kib * 1024)
+        };
+        self.family().into_iter().map(of).sum()
+    }
+
+    /// CPU time that each of its threads has used. From `schedstat`, which counts nanoseconds; from
+    /// `stat`, which counts ticks of 10 ms, where the kernel has no `schedstat`.
+    pub(crate) fn cpu_times(self) -> CpuTimes {
+        let threads = self.family().into_iter().flat_map(threads_of);
+        threads.filter_map(|path| Some((id_of(&path)?, thread_cpu_time(&path)?))).collect()
+    }
+
+    /// Binds all its threads to one CPU.
+    ///
+    /// # Errors
+    /// When it has ended, when it belongs to someone else, or when there is no such CPU for it.
+    pub(crate) fn pin(self, cpu: usize) -> anyhow::Result<Pinned> {
+        let mut pinned = Pinned(Vec::new());
+        for thread in self.family().into_iter().flat_map(threads_of).filter_map(|path| id_of(&path))
+        {
+            let id = Pid::from_raw(i32::try_from(thread)?);
+            let before = sched_getaffinity(id)?;
+            sched_setaffinity(id, &only(cpu))
+                .with_context(|| format!("bind process {} to CPU {cpu}", self.0))?;
+            pinned.0.extend(id.map(|id| (id, before)));
+        }
+        if pinned.0.is_empty() {
+            bail!("there is no process {}", self.0);
+        }
+        Ok(pinned)
+    }
+
+    /// It and everything it started, as process ids.
+    fn family(self) -> Vec<u32> {
+        let mut family = vec![self.0];
+        let mut at = 0;
+        while let Some(&process) = family.get(at) {
+            for thread in threads_of(process) {
+                let children = fs::read_to_string(thread.join("children")).unwrap_or_default();
+                family.extend(
+                    children.split_ascii_whitespace().filter_map(|id| id.parse::<u32>().ok()),
+                );
+            }
+            at += 1;
+        }
+        family
+    }
+}
+
+/// CPU time spent between two looks. A thread that ended in between counts no more.
+pub(crate) fn spent(before: &CpuTimes, after: &CpuTimes) -> Option<Duration> {
+    if after.is_empty() {
+        return None;
+    }
+    let each = after.iter().map(|(thread, ns)| ns - before.get(thread).unwrap_or(&0).min(ns));
+    Some(Duration::from_nanos(each.sum()))
+}
+
+/// The folders of a process's threads.
+fn threads_of(process: u32) -> Vec<PathBuf> {
+    let folder = fs::read_dir(format!("/proc/{process}/task"));
+    folder.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
+}
+
+fn id_of(thread: &std::path::Path) -> Option<u32> {
+    thread.file_name()?.to_str()?.parse().ok()
+}
+
+fn thread_cpu_time(thread: &std::path::Path) -> Option<u64> {
+    if let Ok(text) = fs::read_to_string(thread.join("schedstat")) {
+        return text.split_ascii_whitespace().next()?.parse().ok();
+    }
+    ticks_in_stat(&fs::read_to_string(thread.join("stat")).ok()?)
+        .map(|ticks| ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())
+}
+
+/// User and system time, in ticks: fields 14 and 15 of a line of `stat`.
+fn ticks_in_stat(line: &str) -> Option<u64> {
+    // The name, in brackets, may itself hold spaces and brackets; field 3 follows the last one.
+    let (_, fields) = line.rsplit_once(')')?;
+    let mut times = fields.split_ascii_whitespace().skip(14 - 3).map(str::parse::<u64>);
+    Some(times.next()?.ok()? + times.next()?.ok()?)
+}
+
+fn only(cpu: usize) -> CpuSet {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    set
+}
+
+/// Binds this thread, and those that it will start, to one CPU.
+///
+/// # Errors
+/// When this machine, or this process's share of it, has no such CPU.
+pub(crate) fn pin_this_thread(cpu: usize) -> anyhow::Result<()> {
+    if cpu >= CpuSet::MAX_CPU {
+        bail!("there is no CPU {cpu}");
+    }
+    sched_setaffinity(None, &only(cpu))
+        .with_context(|| format!("CPU {cpu} is not there, or not for this process"))
+}
+
+/// Threads of someone else's process that were bound to a CPU; let go again when dropped.
+#[derive(Debug)]
+pub(crate) struct Pinned(Vec<(Pid, CpuSet)>);
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        for (thread, before) in &self.0 {
+            // It may have ended.
+            let _ = sched_setaffinity(Some(*thread), before);
+        }
+    }
+}
+
+/// How a command is started on one CPU.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LaunchOptions {
+    /// The CPU that the command and all its threads run on
+    #[arg(long)]
+    cpu: usize,
+    /// The command and its arguments
+    #[arg(required = true, last = true)]
+    command: Vec<std::ffi::OsString>,
+}
+
+/// Becomes the command, bound to a CPU from its first instruction on and ended with its parent:
+/// binding it after its start would miss threads, and a killed bench would leave it running.
+pub(crate) fn launch(options: &LaunchOptions) -> anyhow::Result<()> {
+    pin_this_thread(options.cpu)?;
+    set_parent_process_death_signal(Some(Signal::TERM))?;
+    let [program, arguments @ ..] = options.command.as_slice() else { bail!("no command") };
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("start {}", program.display()))
+}
+
+/// A server that was started here; stopped when dropped.
+#[derive(Debug)]
+pub(crate) struct Started {
+    child: Child,
+    address: SocketAddr,
+    /// What it printed.
+    output: PathBuf,
+}
+
+/// A port of 127.0.0.1 that nobody listens on just now.
+pub(crate) fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+impl Started {
+    /// Starts the null server on one CPU; its socket is made here and handed to it.
+    pub(crate) fn null(cpu: usize, output: PathBuf) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let program = std::env::current_exe()?;
+        let mut launch = launch_command(cpu, &[program.as_os_str(), "null".as_ref()])?;
+        launch.stdin(OwnedFd::from(listener));
+        Self::start(launch, address, output)
+    }
+
+    /// Starts a command on one CPU and waits until it accepts connections on `address`. What it
+    /// prints goes to the file `output`.
+    pub(crate) fn command(
+        cpu: usize,
+        command: &[&std::ffi::OsStr],
+        address: SocketAddr,
+        output: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let mut launch = launch_command(cpu, command)?;
+        launch.stdin(Stdio::null());
+        Self::start(launch, address, output)
+    }
+
+    fn start(mut command: Command, address: SocketAddr, output: PathBuf) -> anyhow::Result<Self> {
+        let file = File::create(&output)?;
+        command.stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn()?;
+        let mut started = Self { child, address, output };
+        let begin = clock::now();
+        while TcpStream::connect_timeout(&address, clock::LOOK_AGAIN).is_err() {
+            started.check()?;
+            if clock::now() - begin > START_TIME_MAX {
+                bail!(
+                    "nobody listens on {address} after {} seconds; the command printed: {}",
+                    START_TIME_MAX.as_secs(),
+                    started.printed()
+                );
+            }
+            clock::wait(clock::LOOK_AGAIN);
+        }
+        started.check()?;
+        Ok(started)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process.
+    pub(crate) fn process(&self) -> Process {
+        Process(self.child.id())
+    }
+
+    /// Fails if it has ended.
+    ///
+    /// # Errors
+    /// When it has, with what it printed last.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the server has ended, {status}; it printed: {}", self.printed()),
+        }
+    }
+
+    fn printed(&self) -> String {
+        let text = fs::read(&self.output).unwrap_or_default();
+        let from = text.len().saturating_sub(OUTPUT_SHOWN_BYTES);
+        let shown = String::from_utf8_lossy(&text[from..]).trim().to_owned();
+        if shown.is_empty() { "nothing".to_owned() } else { shown }
+    }
+
+    fn stop(&mut self) -> std::io::Result<ExitStatus> {
+        if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(id, Signal::TERM);
+        }
+        let begin = clock::now();
+        while clock::now() - begin < STOP_TIME_MAX {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            clock::wait(clock::LOOK_AGAIN);
+        }
+        self.child.kill()?;
+        self.child.wait()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Nobody is left to tell, and its parent's end ends it anyway.
+        let _ = self.stop();
+    }
+}
+
+fn launch_command(cpu: usize, command: &[&std::ffi::OsStr]) -> anyhow::Result<Command> {
+    let mut launch = Command::new(std::env::current_exe()?);
+    launch.args(["launch", "--cpu", &cpu.to_string(), "--"]).args(command);
+    Ok(launch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_a_line_of_stat_are_found_behind_any_name() {
+        let line = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 0 0 0 700 35 0 0 20 0 1 0 5 0 0";
+        assert_eq!(ticks_in_stat(line), Some(735));
+        assert_eq!(ticks_in_stat("42 (short) S 1"), None);
+        assert_eq!(ticks_in_stat(""), None);
+    }
+
+    #[test]
+    fn time_spent_is_of_threads_that_are_still_there() {
+        let times = |of: &[(u32, u64)]| of.iter().copied().collect::<CpuTimes>();
+        let before = times(&[(1, 100), (2, 5_000)]);
+        assert_eq!(spent(&before, &times(&[(1, 400), (3, 50)])), Some(Duration::from_nanos(350)));
+        assert_eq!(spent(&before, &before), Some(Duration::ZERO));
+        assert_eq!(spent(&before, &times(&[])), None);
+    }
+
+    #[test]
+    fn this_process_has_a_name_memory_and_cpu_time() {
+        let this = Process::current();
+        assert!(this.name().is_some());
+        assert!(this.resident_bytes().unwrap() > 100 * 1024);
+        let before = this.cpu_times();
+        let mut number = 1_u64;
+        while spent(&before, &this.cpu_times()).unwrap() == Duration::ZERO {
+            number = std::hint::black_box(number.wrapping_mul(3));
+        }
+        assert!(Process::new(u32::MAX).cpu_times().is_empty());
+        assert_eq!(Process::new(u32::MAX).resident_bytes(), None);
+    }
+}

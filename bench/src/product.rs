@@ -1,0 +1,93 @@
+//! xgrey as it comes: the program beside this one, with a configuration, state and control socket
+//! of its own in a directory that goes when the run is over.
+//!
+//! Never knows: anything of xgrey but its command line and its configuration file.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::process::{self, Started};
+use crate::report::DecisionLog;
+
+/// The embargo it is started with: as short as can be, so that the known tuples have passed when
+/// measuring begins.
+const EMBARGO: &str = "1s";
+/// After so long a second has passed by any clock that counts whole seconds.
+pub(crate) const EMBARGO_OVER: Duration = Duration::from_secs(2);
+
+/// Starts the xgrey of the same build on one CPU. `directory` is an empty one.
+///
+/// # Errors
+/// When there is no such program, or it does not start.
+pub(crate) fn start(cpu: usize, directory: &Path, log: DecisionLog) -> anyhow::Result<Started> {
+    let program = std::env::current_exe()?.with_file_name("xgrey");
+    if !program.is_file() {
+        bail!(
+            "there is no {}: build it with `cargo build --release --workspace`, or name a server \
+             with --spawn or --server",
+            program.display()
+        );
+    }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+    let file = directory.join("xgrey.toml");
+    fs::write(&file, configuration(address, directory, log)).context("write xgrey.toml")?;
+    let (state, runtime) = (directory.join("state"), directory.join("run"));
+    for made in [&state, &runtime] {
+        fs::create_dir(made)?;
+    }
+    let command = [
+        program.as_os_str(),
+        "serve".as_ref(),
+        "--config".as_ref(),
+        file.as_os_str(),
+        "--state".as_ref(),
+        state.as_os_str(),
+        "--runtime".as_ref(),
+        runtime.as_os_str(),
+    ];
+    Started::command(cpu, &command, address, directory.join("xgrey.output"))
+        .with_context(|| format!("start {}", program.display()))
+}
+
+fn configuration(address: SocketAddr, directory: &Path, log: DecisionLog) -> String {
+    let decisions = match log {
+        DecisionLog::Off => "decisions = false".to_owned(),
+        DecisionLog::On => {
+            let file = directory.join("decisions.log");
+            format!("decisions = true\ndecision_file = \"{}\"", file.display())
+        }
+    };
+    format!(
+        "embargo = \"{EMBARGO}\"\n\n\
+         [[listen]]\nprotocol = \"postfix\"\naddress = \"{address}\"\n\n\
+         [log]\n{decisions}\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_names_its_port_and_its_log() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 10023));
+        let directory = Path::new("/tmp/bench");
+        insta::assert_snapshot!(configuration(address, directory, DecisionLog::On), @r#"
+        embargo = "1s"
+
+        [[listen]]
+        protocol = "postfix"
+        address = "127.0.0.1:10023"
+
+        [log]
+        decisions = true
+        decision_file = "/tmp/bench/decisions.log"
+        "#);
+        let off = configuration(address, directory, DecisionLog::Off);
+        assert!(off.ends_with("[log]\ndecisions = false\n"), "{off}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Numbers as people read them, each with its unit.
+
+/// `1234567.8` → `1,234,568`.
+pub(super) fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three significant digits or so: `0.942`, `1.15`, `52.3`, `1,840`.
+pub(super) fn ratio(number: f64) -> String {
+    match number {
+        ..1.0 => format!("{number:.3}"),
+        ..10.0 => format!("{number:.2}"),
+        ..100.0 => format!("{number:.1}"),
+        _ => grouped(number),
+    }
+}
+
+/// A length of time: `850 ns`, `64.2 µs`, `1.84 ms`, `2.10 s`.
+pub(super) fn duration(ns: u64) -> String {
+    const UNITS: [(f64, &str); 4] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
+    let ns = ns as f64;
+    let (scale, unit) = UNITS.into_iter().find(|(scale, _)| ns >= *scale).unwrap_or((1.0, "ns"));
+    match ns / scale {
+        number if scale == 1.0 => format!("{number:.0} {unit}"),
+        number @ ..10.0 => format!("{number:.2} {unit}"),
+        number @ ..100.0 => format!("{number:.1} {unit}"),
+        number => format!("{number:.0} {unit}"),
+    }
+}
+
+/// Memory in MiB: `5.2 MiB`.
+pub(super) fn memory(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_with_their_units() {
+        for (number, expected) in
+            [(0.0, "0"), (999.4, "999"), (1_000.0, "1,000"), (1_234_567.8, "1,234,568")]
+        {
+            assert_eq!(grouped(number), expected);
+        }
+        for (number, expected) in
+            [(0.942, "0.942"), (1.149, "1.15"), (52.34, "52.3"), (1_840.0, "1,840")]
+        {
+            assert_eq!(ratio(number), expected);
+        }
+        for (ns, expected) in [
+            (0, "0 ns"),
+            (850, "850 ns"),
+            (64_200, "64.2 µs"),
+            (999_900, "1000 µs"),
+            (1_841_000, "1.84 ms"),
+            (2_100_000_000, "2.10 s"),
+        ] {
+            assert_eq!(duration(ns), expected);
+        }
+        assert_eq!(memory(5_452_595), "5.2 MiB");
+    }
+}

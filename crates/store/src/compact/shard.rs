@@ -1,0 +1,386 @@
+//! One shard: a table of slots, the time by which its ticks are read, and what to do when it fills
+//! up. Here slots, ticks and table meet.
+//!
+//! Ticks go round, so each shard knows the latest moment it has seen and the moment when it was
+//! last swept; no slot was written after the one, nor had anything expired at the other. As long as
+//! the two are no further apart than the slack, every tick stands for one moment only. Before that
+//! would change (after a stop, a suspend, a clock that stepped), the shard is swept, with its ticks
+//! still read at the moment that it knew before. So no old grey ever looks fresh.
+//!
+//! Never knows: its neighbours, its lock, more of a key than the fingerprint.
+
+use std::sync::Arc;
+
+use greylist::tuple::judge;
+use greylist::{Secs, State, Timestamp, Touch, Tuple};
+
+use super::{Fingerprint, LANES, Moment, Place, Placed, Scale, Slot, Table};
+
+/// How long after the end of the embargo a grey tuple is kept whatever happens: honest servers have
+/// retried by then (`greylisting-field.md`, section 2; first retries come within half an hour).
+const RETRY_SPAN: Secs = Secs::new(30 * 60);
+
+/// Buckets of a shard's first table.
+const BUCKETS_MIN: u32 = 2;
+
+/// A table this full (in 1/64 of its slots, expired ones included) is swept, ...
+const FULL_64THS: u64 = 61;
+/// ... and grows if it is still so full then. Else sweeps would come too often: at 54/64, one frees
+/// at least 7/64, and passes over 9 slots for each of these.
+const GROW_64THS: u64 = 54;
+/// A table less full than this after a sweep shrinks, so that a flood's memory is given back.
+const SHRINK_64THS: u64 = 20;
+/// How full a table is after it has shrunk: far from both limits.
+const SHRUNK_64THS: u64 = 48;
+const _: () = assert!(SHRINK_64THS < SHRUNK_64THS && SHRUNK_64THS < GROW_64THS);
+// A table that has grown (by 3/8 at most) is not small enough to shrink.
+const _: () = assert!(GROW_64THS * 8 / 11 > SHRINK_64THS);
+
+/// White holds at most this part of a shard at its bound: [numerator, denominator].
+const WHITE_SHARE: [u64; 2] = [3, 4];
+
+/// What has happened in a shard, and what is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Grey slots, those included that have expired since the last sweep.
+    pub(super) grey: u32,
+    /// White slots, likewise.
+    pub(super) white: u32,
+    /// Grey tuples given up for others.
+    pub(super) evicted_grey: u64,
+    /// White tuples given up for others.
+    pub(super) evicted_white: u64,
+    /// Tuples whose window or lifetime was over.
+    pub(super) expired: u64,
+    /// New tuples that could not be remembered.
+    pub(super) no_room: u64,
+    /// Times that the table was built anew in another size.
+    pub(super) rebuilds: u64,
+}
+
+impl Tally {
+    const fn used(&self) -> u64 {
+        self.grey as u64 + self.white as u64
+    }
+
+    const fn of(&mut self, state: State) -> &mut u32 {
+        match state {
+            State::Grey => &mut self.grey,
+            State::White => &mut self.white,
+        }
+    }
+
+    const fn expire(&mut self, state: State) {
+        *self.of(state) -= 1;
+        self.expired += 1;
+    }
+
+    const fn evict(&mut self, state: State) {
+        *self.of(state) -= 1;
+        match state {
+            State::Grey => self.evicted_grey += 1,
+            State::White => self.evicted_white += 1,
+        }
+    }
+}
+
+/// How much a shard may hold, and how it goes about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Buckets that the table may have; at least [`BUCKETS_MIN`].
+    pub(super) buckets_max: u32,
+    /// Any number that differs from shard to shard; see [`Shard::larger`].
+    pub(super) seed: u32,
+}
+
+/// The tuples whose keys begin alike.
+#[derive(Debug)]
+pub(super) struct Shard {
+    table: Table,
+    scale: Arc<Scale>,
+    /// The latest time seen; no slot is from after it.
+    seen: Moment,
+    /// When it was last swept.
+    swept: Timestamp,
+    limits: Limits,
+    tally: Tally,
+}
+
+impl Shard {
+    /// An empty one: it allocates nothing.
+    pub(super) fn new(scale: Arc<Scale>, limits: Limits) -> Self {
+        let never = Timestamp::from_unix_secs(0);
+        Self {
+            table: Table::new(),
+            seen: scale.at(never),
+            swept: never,
+            scale,
+            limits,
+            tally: Tally::default(),
+        }
+    }
+
+    pub(super) const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// How many slots there are, in use or not.
+    pub(super) fn slots(&self) -> u64 {
+        self.table.slots()
+    }
+
+    /// Looks up, judges, remembers.
+    pub(super) fn touch(&mut self, now: Timestamp, fingerprint: Fingerprint) -> Touch {
+        self.advance(now);
+        let now = self.seen.now();
+        let place = self.table.find(fingerprint);
+        let known = place.map(|place| self.read(self.table.get(place)));
+        let (touch, tuple) = judge(self.scale.timing(), known, now);
+        if let Some((place, known)) = place.zip(known) {
+            if tuple != known {
+                self.replace(place, fingerprint, known, tuple);
+            }
+        } else if !self.insert(fingerprint, tuple) {
+            self.tally.no_room += 1;
+            return Touch::NoRoom;
+        }
+        touch
+    }
+
+    /// What is known.
+    pub(super) fn peek(&mut self, now: Timestamp, fingerprint: Fingerprint) -> Option<Tuple> {
+        self.advance(now);
+        let tuple = self.read(self.table.get(self.table.find(fingerprint)?));
+        (!self.is_expired(tuple)).then_some(tuple)
+    }
+
+    /// Remembers `tuple`, whatever was known.
+    pub(super) fn put(&mut self, now: Timestamp, fingerprint: Fingerprint, tuple: Tuple) -> Placed {
+        self.advance(now);
+        if self.is_expired(tuple) {
+            self.forget(now, fingerprint);
+            return Placed::Expired;
+        }
+        let tuple = Tuple { since: tuple.since.min(self.seen.now()), ..tuple };
+        if let Some(place) = self.table.find(fingerprint) {
+            self.replace(place, fingerprint, self.read(self.table.get(place)), tuple);
+            Placed::Stored
+        } else if self.insert(fingerprint, tuple) {
+            Placed::Stored
+        } else {
+            self.tally.no_room += 1;
+            Placed::NoRoom
+        }
+    }
+
+    /// Forgets, and says what was known.
+    pub(super) fn forget(&mut self, now: Timestamp, fingerprint: Fingerprint) -> Option<Tuple> {
+        self.advance(now);
+        let place = self.table.find(fingerprint)?;
+        let tuple = self.read(self.table.get(place));
+        self.table.set(place, Slot::EMPTY);
+        if self.is_expired(tuple) {
+            self.tally.expire(tuple.state);
+            return None;
+        }
+        *self.tally.of(tuple.state) -= 1;
+        Some(tuple)
+    }
+
+    /// Frees the slots of all that has expired, and memory that is no longer needed.
+    pub(super) fn sweep(&mut self, now: Timestamp) {
+        self.sweep_slots(now);
+        let used = self.tally.used();
+        if used == 0 {
+            self.table = Table::new();
+        } else if used * 64 < self.table.slots() * SHRINK_64THS {
+            let buckets = used * 64 / (SHRUNK_64THS * LANES as u64) + 1;
+            let buckets = (buckets as u32).max(BUCKETS_MIN);
+            if buckets < self.table.buckets() {
+                self.rebuild(buckets);
+            }
+        }
+    }
+
+    /// Counts time by another scale from now on. Tuples that have expired by it are gone.
+    pub(super) fn rescale(&mut self, now: Timestamp, scale: Arc<Scale>) {
+        let now = now.max(self.seen.now());
+        let (old, seen, tally) = (&self.scale, &self.seen, &mut self.tally);
+        self.table.change_all(|slot| {
+            let tuple = old.tuple(seen, slot.state(), slot.tick());
+            if tuple.expired(scale.timing(), now) {
+                tally.expire(tuple.state);
+                return Slot::EMPTY;
+            }
+            Slot::new(slot.fingerprint(), tuple.state, scale.tick(tuple))
+        });
+        self.seen = scale.at(now);
+        self.swept = now;
+        self.scale = scale;
+    }
+
+    /// Makes `now` the latest time seen, unless a later one has been. Sweeps first if ticks could
+    /// no longer be told apart then.
+    fn advance(&mut self, now: Timestamp) {
+        if now <= self.seen.now() {
+            return;
+        }
+        if self.tally.used() == 0 {
+            self.swept = now;
+        } else if now.since(self.swept) > self.scale.slack() {
+            self.sweep_slots(now);
+        }
+        self.seen = self.scale.at(now);
+    }
+
+    fn sweep_slots(&mut self, now: Timestamp) {
+        let now = now.max(self.seen.now());
+        let (scale, seen, tally) = (&self.scale, &self.seen, &mut self.tally);
+        self.table.change_all(|slot| {
+            let tuple = scale.tuple(seen, slot.state(), slot.tick());
+            if tuple.expired(scale.timing(), now) {
+                tally.expire(tuple.state);
+                return Slot::EMPTY;
+            }
+            slot
+        });
+        self.seen = self.scale.at(now);
+        self.swept = now;
+    }
+
+    /// What a slot in use stands for.
+    fn read(&self, slot: Slot) -> Tuple {
+        self.scale.tuple(&self.seen, slot.state(), slot.tick())
+    }
+
+    fn is_expired(&self, tuple: Tuple) -> bool {
+        tuple.expired(self.scale.timing(), self.seen.now())
+    }
+
+    /// Writes `tuple` where `known`, which may have expired, was.
+    fn replace(&mut self, place: Place, fingerprint: Fingerprint, known: Tuple, tuple: Tuple) {
+        if self.is_expired(known) {
+            self.tally.expire(known.state);
+        } else {
+            *self.tally.of(known.state) -= 1;
+        }
+        self.write(place, fingerprint, tuple);
+    }
+
+    /// Writes a tuple that is not in the table. `false` if there is no room for it.
+    fn insert(&mut self, fingerprint: Fingerprint, tuple: Tuple) -> bool {
+        self.grow_if_full();
+        loop {
+            let (scale, seen) = (&self.scale, &self.seen);
+            let expired = |slot: Slot| {
+                let tuple = scale.tuple(seen, slot.state(), slot.tick());
+                tuple.expired(scale.timing(), seen.now())
+            };
+            if let Some((place, was)) = self.table.room(fingerprint, expired) {
+                if !was.is_empty() {
+                    self.tally.expire(was.state());
+                }
+                self.write(place, fingerprint, tuple);
+                return true;
+            }
+            if !self.grow() {
+                break;
+            }
+        }
+        let (scale, seen) = (&self.scale, &self.seen);
+        let expendable = scale.timing().embargo().saturating_add(RETRY_SPAN);
+        let rank = |slot: Slot| {
+            let tuple = scale.tuple(seen, slot.state(), slot.tick());
+            let age = seen.now().since(tuple.since);
+            (tuple.state == State::Grey && age >= expendable).then_some(age.get())
+        };
+        let Some((place, was)) = self.table.room_by_giving_up(fingerprint, rank) else {
+            return false;
+        };
+        self.tally.evict(was.state());
+        self.write(place, fingerprint, tuple);
+        true
+    }
+
+    /// Writes to a place whose last tuple is no longer counted. If that makes white hold more than
+    /// its share of the bound, the longest-unused white tuple nearby goes.
+    fn write(&mut self, place: Place, fingerprint: Fingerprint, tuple: Tuple) {
+        self.table.set(place, Slot::new(fingerprint, tuple.state, self.scale.tick(tuple)));
+        *self.tally.of(tuple.state) += 1;
+        let white_max =
+            u64::from(self.limits.buckets_max) * LANES as u64 * WHITE_SHARE[0] / WHITE_SHARE[1];
+        if tuple.state == State::White && u64::from(self.tally.white) > white_max {
+            self.evict_white_near(fingerprint);
+        }
+    }
+
+    fn evict_white_near(&mut self, fingerprint: Fingerprint) {
+        let (scale, seen) = (&self.scale, &self.seen);
+        let rank = |slot: Slot| {
+            let unused = seen.now().since(scale.tuple(seen, slot.state(), slot.tick()).since);
+            (slot.state() == State::White && !slot.is_of(fingerprint)).then_some(unused.get())
+        };
+        if let Some(place) = self.table.highest_near(fingerprint, rank) {
+            let tuple = self.read(self.table.get(place));
+            self.table.set(place, Slot::EMPTY);
+            if self.is_expired(tuple) {
+                self.tally.expire(tuple.state);
+            } else {
+                self.tally.evict(tuple.state);
+            }
+        }
+    }
+
+    /// Grows a table in which room is getting hard to find, unless sweeping helps enough.
+    fn grow_if_full(&mut self) {
+        let full =
+            |shard: &Self, limit: u64| shard.tally.used() * 64 >= shard.table.slots() * limit;
+        if self.table.buckets() == self.limits.buckets_max || !full(self, FULL_64THS) {
+            return;
+        }
+        self.sweep_slots(self.seen.now());
+        if full(self, GROW_64THS) {
+            self.grow();
+        }
+    }
+
+    /// Gives the table more buckets. `false` if the bound does not allow that.
+    fn grow(&mut self) -> bool {
+        let mut buckets = self.table.buckets();
+        while buckets < self.limits.buckets_max {
+            buckets = self.larger(buckets);
+            if self.rebuild(buckets) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The next size: 1/8 to 3/8 more, 1/4 in the mean. Not the same for each shard, or they would
+    /// all grow in the same minute, and all be a quarter too large in the next.
+    fn larger(&self, buckets: u32) -> u32 {
+        let dice = (self.limits.seed ^ buckets).wrapping_mul(0x9e37_79b9) >> 24;
+        let more = u64::from(buckets) * (128 + u64::from(dice)) / 1024;
+        let larger = (u64::from(buckets) + more.max(1)).max(u64::from(BUCKETS_MIN));
+        larger.min(u64::from(self.limits.buckets_max)) as u32
+    }
+
+    /// Puts all that has not expired into a table of that size. `false`, with nothing changed, if
+    /// it does not fit in there.
+    fn rebuild(&mut self, buckets: u32) -> bool {
+        let (scale, seen) = (&self.scale, &self.seen);
+        let mut tally = self.tally;
+        let keep = |slot: Slot| {
+            let tuple = scale.tuple(seen, slot.state(), slot.tick());
+            let expired = tuple.expired(scale.timing(), seen.now());
+            if expired {
+                tally.expire(tuple.state);
+            }
+            !expired
+        };
+        let Some(table) = self.table.rebuilt(buckets, keep) else { return false };
+        tally.rebuilds += 1;
+        (self.table, self.tally) = (table, tally);
+        true
+    }
+}

@@ -1,0 +1,537 @@
+//! The compact store as a whole: promises, a model beside it, time, the bound, threads.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use greylist::tuple::judge;
+use greylist::{HashKey, Secs, State, Timestamp, Timing, Touch, Tuple, TupleKey};
+use proptest::prelude::*;
+
+use super::{Bound, BoundTooSmall, CompactConfig, CompactStore};
+use crate::conformance::{conforms, key};
+use crate::{Placed, TupleStore};
+
+const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
+const DAY: u32 = 86_400;
+const SMALL: u64 = Bound::BYTES_MIN;
+const LARGE: u64 = 1 << 30;
+
+fn store(timing: Timing, bound: u64) -> CompactStore {
+    let bound = Bound::new(bound).unwrap();
+    CompactStore::new(CompactConfig { timing, bound, hash_key: HashKey::new([1; 16]) })
+}
+
+fn timing(embargo: u32, window: u32, lifetime: u32) -> Timing {
+    Timing::new(Secs::new(embargo), Secs::new(window), Secs::new(lifetime)).unwrap()
+}
+
+fn at(secs: u32) -> Timestamp {
+    START.after(Secs::new(secs))
+}
+
+/// The outcome of a future that is ready at once.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(outcome) => outcome,
+        std::task::Poll::Pending => panic!("the compact store is ready at once"),
+    }
+}
+
+fn peek(store: &CompactStore, now: Timestamp, key: TupleKey) -> Option<Tuple> {
+    ready(store.peek(now, key)).unwrap()
+}
+
+fn put(store: &CompactStore, now: Timestamp, key: TupleKey, state: State) -> Placed {
+    ready(store.put(now, key, Tuple { state, since: now })).unwrap()
+}
+
+#[test]
+fn compact_conforms() {
+    ready(conforms(|timing| store(timing, LARGE)));
+    ready(conforms(|timing| store(timing, SMALL)));
+}
+
+#[test]
+fn the_hash_key_is_kept_with_the_tuples_and_shown_to_nobody() {
+    let store = store(Timing::DEFAULT, SMALL);
+    assert_eq!(store.hash_key(), &HashKey::new([1; 16]));
+    assert!(format!("{store:?}").contains("HashKey(…)"));
+}
+
+#[test]
+fn a_bound_too_small_to_share_out_is_refused() {
+    assert_eq!(Bound::new(SMALL - 1), Err(BoundTooSmall { bytes: SMALL - 1 }));
+    let said = BoundTooSmall { bytes: 4096 }.to_string();
+    assert_eq!(said, "4096 bytes are too few for the table of tuples: it needs at least 1 MiB");
+}
+
+// --- A model beside it: a map, and the state machine itself.
+
+#[derive(Clone, Debug)]
+enum Op {
+    Touch(u8),
+    Peek(u8),
+    Put { number: u8, state: State, age: u32 },
+    Forget(u8),
+    Forward(u32),
+    Back(u32),
+    SweepSome,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let state = prop_oneof![Just(State::Grey), Just(State::White)];
+    let op = prop_oneof![
+        12 => any::<u8>().prop_map(Op::Touch),
+        2 => any::<u8>().prop_map(Op::Peek),
+        3 => (any::<u8>(), state, jumps())
+            .prop_map(|(number, state, age)| Op::Put { number, state, age }),
+        1 => any::<u8>().prop_map(Op::Forget),
+        6 => jumps().prop_map(Op::Forward),
+        1 => jumps().prop_map(Op::Back),
+        2 => Just(Op::SweepSome),
+    ];
+    prop::collection::vec(op, 1..150)
+}
+
+/// Seconds to months, and with zeal whatever could be an edge.
+fn jumps() -> impl Strategy<Value = u32> {
+    let edges = [
+        60,
+        6 * 3600,
+        18 * 3600,
+        24 * 3600,
+        36 * DAY,
+        65_536,
+        2 * 65_536,
+        65_536 - 6 * 3600,
+        65_536 * 60,
+    ];
+    prop_oneof![
+        4 => 0u32..3,
+        3 => 0u32..200,
+        3 => (prop::sample::select(&edges[..]), 0u32..130).prop_map(|(edge, off)| edge + off - 65),
+        2 => 0u32..100_000,
+        1 => 0u32..200 * DAY,
+    ]
+}
+
+/// 64 keys: half of them anywhere, half in one shard, which they fill to beyond its first tables.
+fn few_keys(number: u8) -> TupleKey {
+    let key = key(u64::from(number % 64));
+    if number % 64 < 32 { key } else { TupleKey(key.0 >> 10) }
+}
+
+struct Model {
+    timing: Timing,
+    grey_unit: u64,
+    white_unit: u64,
+    now: Timestamp,
+    known: BTreeMap<TupleKey, Tuple>,
+}
+
+impl Model {
+    fn new(timing: Timing) -> Self {
+        Self {
+            timing,
+            grey_unit: u64::from(timing.window().get()).div_ceil(18 * 3600),
+            white_unit: (u64::from(timing.lifetime().get()) * 5).div_ceil(4 * 65_536),
+            now: START,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// A window of more than 18 hours is counted in units, rounded down.
+    fn remember(&mut self, key: TupleKey, tuple: Tuple) {
+        let since = tuple.since.min(self.now).as_unix_secs();
+        let since = match tuple.state {
+            State::Grey => since - since % self.grey_unit,
+            State::White => since,
+        };
+        let since = Timestamp::from_unix_secs(since);
+        self.known.insert(key, Tuple { since, ..tuple });
+    }
+
+    /// Whether the store may still know a white tuple though its lifetime is over: for less than
+    /// one unit.
+    fn may_linger(&self, key: TupleKey) -> bool {
+        self.known.get(&key).is_some_and(|tuple| {
+            tuple.state == State::White
+                && u64::from(self.now.since(tuple.since).get())
+                    < u64::from(self.timing.lifetime().get()) + self.white_unit
+        })
+    }
+
+    fn touch(&mut self, key: TupleKey, seen: Touch) -> Touch {
+        let (mut touch, mut tuple) = judge(&self.timing, self.known.get(&key).copied(), self.now);
+        if seen == Touch::Known && self.may_linger(key) {
+            (touch, tuple) = (seen, Tuple { state: State::White, since: self.now });
+        }
+        self.remember(key, tuple);
+        touch
+    }
+
+    /// Whether `seen` is what a peek may show.
+    fn allows(&self, key: TupleKey, seen: Option<Tuple>) -> bool {
+        let known = self.known.get(&key).copied();
+        match (known.filter(|tuple| !tuple.expired(&self.timing, self.now)), seen) {
+            (None, None) => true,
+            (None, Some(seen)) => seen.state == State::White && self.may_linger(key),
+            (Some(_), None) => false,
+            (Some(known), Some(seen)) => {
+                let later = match known.state {
+                    State::Grey => 0,
+                    State::White => self.white_unit as u32 - 1,
+                };
+                known.state == seen.state
+                    && known.since <= seen.since
+                    && seen.since <= known.since.after(Secs::new(later)).min(self.now)
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 512 } else { 20_000 }))]
+
+    #[test]
+    fn the_table_is_the_state_machine_whatever_happens_to_time(
+        timing in prop::sample::select(vec![
+            Timing::DEFAULT,
+            Timing::RFC6647,
+            timing(60, 18 * 3600, DAY),
+            timing(1, 2, 3),
+            timing(3600, 40 * DAY, 10 * DAY),
+            timing(60, u32::MAX, u32::MAX),
+        ]),
+        bound in prop_oneof![Just(SMALL), Just(LARGE)],
+        ops in ops(),
+    ) {
+        let store = store(timing, bound);
+        let mut model = Model::new(timing);
+        // What the caller's clock says: unlike the store's time, it may step back.
+        let mut clock = START;
+        for op in ops {
+            match op {
+                Op::Touch(number) => {
+                    let touch = store.touch_one(clock, few_keys(number));
+                    prop_assert_eq!(touch, model.touch(few_keys(number), touch), "{:?}", op);
+                }
+                Op::Peek(number) => {
+                    let seen = peek(&store, clock, few_keys(number));
+                    prop_assert!(model.allows(few_keys(number), seen), "{:?}: {:?}", op, seen);
+                }
+                Op::Put { number, state, age } => {
+                    let since = Timestamp::from_unix_secs(clock.as_unix_secs() - u64::from(age));
+                    let tuple = Tuple { state, since };
+                    let placed = ready(store.put(clock, few_keys(number), tuple)).unwrap();
+                    if tuple.expired(&timing, model.now) {
+                        prop_assert_eq!(placed, Placed::Expired);
+                        model.known.remove(&few_keys(number));
+                    } else {
+                        prop_assert_eq!(placed, Placed::Stored);
+                        model.remember(few_keys(number), tuple);
+                    }
+                }
+                Op::Forget(number) => {
+                    let seen = ready(store.forget(clock, few_keys(number))).unwrap();
+                    prop_assert!(model.allows(few_keys(number), seen), "{:?}: {:?}", op, seen);
+                    model.known.remove(&few_keys(number));
+                }
+                Op::Forward(secs) => clock = clock.after(Secs::new(secs)),
+                Op::Back(secs) => {
+                    clock = Timestamp::from_unix_secs(clock.as_unix_secs() - u64::from(secs));
+                }
+                Op::SweepSome => store.sweep_some(clock),
+            }
+            model.now = model.now.max(clock);
+        }
+        let stats = store.stats();
+        prop_assert_eq!((stats.no_room, stats.evicted_grey, stats.evicted_white), (0, 0, 0));
+    }
+}
+
+// --- Time.
+
+#[test]
+fn no_second_is_too_late_or_too_early_to_panic() {
+    for secs in [0, 1, 59, 65_535, 65_536, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+        let store = store(Timing::DEFAULT, SMALL);
+        let now = Timestamp::from_unix_secs(secs);
+        assert!(matches!(store.touch_one(now, key(1)), Touch::New { .. }), "{secs}");
+        assert!(matches!(store.touch_one(now, key(1)), Touch::Early { .. }), "{secs}");
+        assert_eq!(put(&store, now, key(1), State::White), Placed::Stored, "{secs}");
+        store.sweep_some(now);
+        assert_eq!(store.touch_one(Timestamp::from_unix_secs(0), key(1)), Touch::Known, "{secs}");
+    }
+}
+
+#[test]
+fn sweeping_each_second_frees_all_that_expired_and_gives_memory_back() {
+    let store = store(Timing::DEFAULT, LARGE);
+    for number in 0..50_000 {
+        store.touch_one(at(0), key(number));
+    }
+    for number in 0..1_000 {
+        assert_eq!(store.touch_one(at(60), key(number)), Touch::Passed { waited: Secs::new(60) });
+    }
+    let full = store.stats();
+    assert_eq!((full.grey, full.white, full.expired), (49_000, 1_000, 0));
+
+    let late = 6 * 3600 + 1;
+    for secs in 0..=15 * 60 {
+        store.sweep_some(at(late + secs));
+    }
+    let swept = store.stats();
+    assert_eq!((swept.grey, swept.white, swept.expired), (0, 1_000, 49_000));
+    assert!(swept.slots < full.slots / 4, "{} of {} slots", swept.slots, full.slots);
+    for number in 0..1_000 {
+        assert_eq!(store.touch_one(at(late + 15 * 60), key(number)), Touch::Known);
+    }
+
+    // Once more after a long sleep: one call passes over everything.
+    store.sweep_some(at(100 * DAY));
+    let empty = store.stats();
+    assert_eq!((empty.grey, empty.white, empty.slots), (0, 0, 0));
+}
+
+#[test]
+fn a_sweep_that_never_comes_only_costs_the_touch_that_needs_it() {
+    // The longest window that is counted in seconds: ticks go round 12 minutes after it.
+    let store = store(timing(60, 18 * 3600, DAY), LARGE);
+    for number in 0..3000 {
+        store.touch_one(at(0), key(number));
+    }
+    for number in 0..3000 {
+        // By their ticks alone, they would be 90 seconds old, and pass.
+        let touch = store.touch_one(at(65_536 + 90), key(number));
+        assert_eq!(touch, Touch::New { wait: Secs::new(60) }, "{number}");
+    }
+    assert_eq!(store.stats().expired, 3000);
+}
+
+#[test]
+fn a_change_of_timing_keeps_what_is_known() {
+    let store = store(Timing::DEFAULT, LARGE);
+    for number in 0..300 {
+        store.touch_one(at(u32::from(number >= 200) * 3000), key(number));
+    }
+    for number in 0..100 {
+        store.touch_one(at(3000), key(number));
+    }
+    // Other units for both states; a window that is over for some.
+    store.retime(at(3600), timing(1200, 2 * DAY, 10 * DAY));
+    store.retime(at(3600), timing(1200, 3500, 100 * DAY));
+    for number in 0..300 {
+        let expected = match number {
+            0..100 => Touch::Known,
+            100..200 => Touch::New { wait: Secs::new(1200) },
+            _ => Touch::Early { wait: Secs::new(600) },
+        };
+        assert_eq!(store.touch_one(at(3600), key(number)), expected, "{number}");
+    }
+    let white = peek(&store, at(100 * DAY), key(0)).unwrap();
+    assert!(white.since >= at(3600), "{white:?}");
+}
+
+// --- Growth.
+
+#[test]
+fn growth_loses_nothing_and_finds_nothing_that_is_not_there() {
+    const TUPLES: u64 = 300_000;
+    const MISSES: u64 = 1_000_000;
+    let store = store(Timing::DEFAULT, LARGE);
+    let second = |number: u64| at((number % 50) as u32);
+    for number in 0..TUPLES {
+        // The store's time is the latest: times of the past come in as a restored copy's would.
+        let tuple = Tuple { state: State::Grey, since: second(number) };
+        assert_eq!(ready(store.put(at(50), key(number), tuple)), Ok(Placed::Stored));
+    }
+    for number in 0..TUPLES {
+        let grey = Tuple { state: State::Grey, since: second(number) };
+        assert_eq!(peek(&store, at(50), key(number)), Some(grey), "{number}");
+    }
+    let false_matches =
+        (TUPLES..TUPLES + MISSES).filter(|&number| peek(&store, at(50), key(number)).is_some());
+    assert_eq!(false_matches.count(), 0);
+
+    let stats = store.stats();
+    assert_eq!((stats.grey, stats.white, stats.no_room), (TUPLES, 0, 0));
+    assert!(stats.rebuilds > 0);
+    assert!(stats.bytes < 12 * TUPLES, "{} bytes for {TUPLES} tuples", stats.bytes);
+}
+
+#[test]
+fn an_empty_store_takes_next_to_nothing() {
+    let stats = store(Timing::DEFAULT, 1 << 40).stats();
+    assert_eq!((stats.shards, stats.slots), (1024, 0));
+    assert!(stats.bytes <= 128 * 1024);
+}
+
+// --- The bound.
+
+/// How many times the bound's slots a flood brings.
+const FLOOD: u64 = if cfg!(debug_assertions) { 8 } else { 80 };
+const SMALL_SLOTS: u64 = SMALL / 8;
+
+#[test]
+fn a_flood_takes_neither_white_tuples_nor_greys_that_may_be_retried() {
+    let store = store(Timing::DEFAULT, SMALL);
+    let honest = 1 << 40;
+    let white = 0..SMALL_SLOTS / 4;
+    for number in white.clone() {
+        assert_eq!(put(&store, at(0), key(honest + number), State::White), Placed::Stored);
+    }
+    // Three hours in which each minute brings ever more strangers, and some honest senders, who
+    // retry after five minutes and after half an hour.
+    let mut waiting = Vec::new();
+    let mut accepted_at_once = 0;
+    let flood = SMALL_SLOTS * FLOOD;
+    for minute in 0..180 {
+        let now = at(minute * 60);
+        let share = |minute: u64| flood * minute * minute / (180 * 180);
+        for number in share(u64::from(minute))..share(u64::from(minute) + 1) {
+            store.touch_one(now, key(number));
+        }
+        for number in 0..20 {
+            let number = honest * 2 + u64::from(minute) * 20 + number;
+            match store.touch_one(now, key(number)) {
+                Touch::New { .. } => waiting.push((minute + 5 + number as u32 % 2 * 25, number)),
+                Touch::NoRoom => accepted_at_once += 1,
+                other => panic!("{number}: {other:?}"),
+            }
+        }
+        waiting.retain(|&(due, number)| {
+            if due == minute {
+                let touch = store.touch_one(now, key(number));
+                assert!(matches!(touch, Touch::Passed { .. }), "minute {minute}: {touch:?}");
+            }
+            due != minute
+        });
+        assert!(store.stats().slots * 8 <= SMALL);
+    }
+    for number in white {
+        assert_eq!(store.touch_one(at(180 * 60), key(honest + number)), Touch::Known, "{number}");
+    }
+    let stats = store.stats();
+    assert!(stats.evicted_grey > SMALL_SLOTS / 4, "{stats:?}");
+    assert!(stats.no_room > SMALL_SLOTS / 4, "{stats:?}");
+    assert!(accepted_at_once > 0, "the honest ones are accepted like all when there is no room");
+    assert_eq!(stats.evicted_white, 0);
+
+    // When the flood is over, its greys make room again.
+    let touch = store.touch_one(at(212 * 60), key(u64::MAX));
+    assert_eq!(touch, Touch::New { wait: Secs::new(60) });
+}
+
+#[test]
+fn what_has_expired_goes_before_what_has_not() {
+    let store = store(Timing::DEFAULT, SMALL);
+    // Two halves of a full table, three hours apart: in the end one has expired.
+    let half = SMALL_SLOTS * 45 / 100;
+    for number in 0..2 * half {
+        store.touch_one(at(if number < half { 0 } else { 3 * 3600 }), key(number));
+    }
+    let before = store.stats();
+    assert!(before.evicted_grey * 1000 < half, "{before:?}");
+    for number in 2 * half..3 * half {
+        store.touch_one(at(6 * 3600 + 1), key(number));
+    }
+    let after = store.stats();
+    assert!(after.expired > half * 9 / 10, "{after:?}");
+    assert!((after.evicted_grey - before.evicted_grey) * 100 < half, "{after:?}");
+}
+
+#[test]
+fn of_greys_past_their_retry_time_the_oldest_go() {
+    let store = store(Timing::DEFAULT, SMALL);
+    // One table full, spread over an hour; then, at the end of the second hour, half as many.
+    for number in 0..SMALL_SLOTS {
+        store.touch_one(at((number * 3600 / SMALL_SLOTS) as u32), key(number));
+    }
+    for number in SMALL_SLOTS..SMALL_SLOTS * 3 / 2 {
+        let touch = store.touch_one(at(7200), key(number));
+        assert_eq!(touch, Touch::New { wait: Secs::new(60) });
+    }
+    let survivors = |numbers: std::ops::Range<u64>| {
+        let count = numbers.end - numbers.start;
+        numbers.filter(|&n| peek(&store, at(7200), key(n)).is_some()).count() as u64 * 100 / count
+    };
+    let eighth = SMALL_SLOTS / 8;
+    assert!(survivors(0..eighth) < 5, "{}", survivors(0..eighth));
+    assert!(survivors(7 * eighth..8 * eighth) > 95, "{}", survivors(7 * eighth..8 * eighth));
+    assert_eq!(survivors(SMALL_SLOTS..SMALL_SLOTS * 3 / 2), 100);
+    assert_eq!(store.stats().no_room, 0);
+}
+
+#[test]
+fn white_never_holds_more_than_its_share_and_the_longest_unused_goes() {
+    let store = store(Timing::DEFAULT, SMALL);
+    let white_max = SMALL_SLOTS * 3 / 4;
+    // Twice as many as may be, each an hour after the one a thousand before it.
+    for number in 0..2 * white_max {
+        let now = at((number / 1000 * 3600) as u32);
+        assert_eq!(put(&store, now, key(number), State::White), Placed::Stored, "{number}");
+    }
+    let stats = store.stats();
+    assert!(stats.white <= white_max && stats.white > white_max * 95 / 100, "{stats:?}");
+    assert!(stats.evicted_white + stats.expired >= white_max, "{stats:?}");
+    assert!(stats.evicted_white > 0, "{stats:?}");
+    let end = at((2 * white_max / 1000 * 3600) as u32);
+    for number in 2 * white_max - white_max / 2..2 * white_max {
+        assert_eq!(peek(&store, end, key(number)).map(|t| t.state), Some(State::White), "{number}");
+    }
+    // There is still room for those who come new, and for them to become white.
+    for number in 0..SMALL_SLOTS / 8 {
+        let key = key(1 << 40 | number);
+        assert!(matches!(store.touch_one(end, key), Touch::New { .. }), "{number}");
+        let later = end.after(Secs::new(60));
+        assert!(matches!(store.touch_one(later, key), Touch::Passed { .. }), "{number}");
+        assert_eq!(store.touch_one(later, key), Touch::Known, "{number}");
+    }
+    assert!(store.stats().white <= white_max);
+}
+
+#[test]
+fn a_put_that_finds_no_room_says_so() {
+    let store = store(Timing::DEFAULT, SMALL);
+    let placed = (0..2 * SMALL_SLOTS)
+        .filter(|&number| put(&store, at(0), key(number), State::Grey) == Placed::Stored)
+        .count() as u64;
+    assert!(placed > SMALL_SLOTS * 95 / 100 && placed <= SMALL_SLOTS, "{placed}");
+    assert_eq!(store.stats().no_room, 2 * SMALL_SLOTS - placed);
+}
+
+// --- Threads.
+
+#[test]
+fn of_threads_that_touch_the_same_new_tuple_one_sees_it_new() {
+    const THREADS: u32 = 4;
+    const TUPLES: u64 = 5_000;
+    let store = store(Timing::DEFAULT, LARGE);
+    let [new, early, passed, known] = [(); 4].map(|()| AtomicU32::new(0));
+    let started = std::sync::Barrier::new(THREADS as usize);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for (second, first, again) in [(0, &new, &early), (60, &passed, &known)] {
+                    started.wait();
+                    for number in 0..TUPLES {
+                        let counter = match store.touch_one(at(second), key(number)) {
+                            Touch::New { .. } | Touch::Passed { .. } => first,
+                            Touch::Early { .. } | Touch::Known => again,
+                            Touch::NoRoom => panic!("there is room"),
+                        };
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
+                    started.wait();
+                }
+            });
+        }
+        // Sweeping and counting beside them disturbs nobody.
+    });
+    let counts = [new, early, passed, known].map(AtomicU32::into_inner);
+    let (first, again) = (TUPLES as u32, TUPLES as u32 * (THREADS - 1));
+    assert_eq!(counts, [first, again, first, again]);
+    assert_eq!((store.stats().grey, store.stats().white), (0, TUPLES));
+}

@@ -1,0 +1,26 @@
+//! The whole program under real mail servers: Debian's Postfix and Exim, private folders,
+//! loopback only, swaks as the world.
+//!
+//! What it stands on: `cargo xtask test --only mta` has unpacked the mail servers into
+//! `target/mta`, and the tests run as root (a mail server needs its own users, which only a mount
+//! namespace of its own can give without touching the machine). Where that is missing a test
+//! fails and says so; it never skips.
+//!
+//! Nothing here asserts how long something took: an embargo of hours shows what happens before
+//! its end, one of two seconds what happens after it, and a retry is repeated until it is
+//! answered differently.
+
+#![expect(clippy::unwrap_used, reason = "what is wrong with a test's own world fails the test")]
+
+mod exim;
+mod mail_through_exim;
+mod mail_through_postfix;
+mod namespace;
+mod place;
+mod postfix;
+mod process;
+mod runs_as_a_service;
+mod server;
+mod smtp;
+mod wait;
+mod world;
