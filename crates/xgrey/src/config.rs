@@ -218,15 +218,17 @@ impl Unreadable {
             Self::Io(error) => {
                 let message = format!("cannot read the configuration: {error}");
                 let finding = report.add(Finding::new(Severity::Error, place, message));
-                if error.kind() == io::ErrorKind::NotFound {
-                    finding.help("to begin with the default: xgrey config default > FILE");
-                }
+                finding.help(match error.kind() {
+                    io::ErrorKind::NotFound => {
+                        "to begin with the default: xgrey config default > FILE"
+                    }
+                    io::ErrorKind::IsADirectory => "name the file in it",
+                    _ => "let the user that xgrey runs as read it: check its owner and mode",
+                });
             }
             Self::TooLong => {
-                let message = format!(
-                    "the configuration is longer than {}",
-                    Bytes(CONFIG_BYTES_MAX as u64)
-                );
+                let message =
+                    format!("the configuration is longer than {}", Bytes(CONFIG_BYTES_MAX as u64));
                 let finding = report.add(Finding::new(Severity::Error, place, message));
                 finding.help("keep long lists of rules in files of their own: [[rules.file]]");
             }

@@ -21,3 +21,33 @@ pub fn run(command: &ConfigCommand) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_prints_the_report_or_the_summary_and_says_how_to_exit() {
+        let directory = tempfile::tempdir().unwrap();
+        let check_text = |text: &str| {
+            let path = directory.path().join("xgrey.toml");
+            std::fs::write(&path, text).unwrap();
+            let (mut out, mut errors) = (Vec::new(), Vec::new());
+            let code = check(&path, Look::Plain, &mut out, &mut errors).unwrap();
+            (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
+        };
+        let (code, out, errors) = check_text("embargo = \"2m\"");
+        assert_eq!((code, &*errors), (0, ""));
+        assert!(out.contains("xgrey.toml: no mistakes\nembargo 2 minutes, "), "{out}");
+        let (code, out, errors) = check_text("embargo = \"2 min\"");
+        assert_eq!((code, &*out), (2, ""));
+        assert!(errors.contains("xgrey.toml:1:11"), "{errors}");
+    }
+
+    #[test]
+    fn default_prints_the_commented_default() {
+        let mut printed = Vec::new();
+        assert_eq!(default(&mut printed).unwrap(), 0);
+        assert_eq!(printed, DEFAULT_TEXT.as_bytes());
+    }
+}

@@ -7,6 +7,7 @@ use greylist::timing::TimingError;
 use greylist::{Identity, Secs, Timing};
 
 use super::duration::{self, spoken};
+use super::keys::Section;
 use super::mistake::{Mistake, listed, nearest};
 use super::reader::{Notes, Word};
 use super::size::Bytes;
@@ -16,6 +17,9 @@ use super::{Config, Exempt, Mode, limits, listener, log, reply, rules};
 
 /// Below this a table has no room for one bucket a shard.
 const MEMORY_MIN: Bytes = Bytes::mib(1);
+
+/// The most that a machine of today can address.
+const MEMORY_MAX: Bytes = Bytes::tib(256);
 
 /// Above this the embargo collides with how senders retry: many try again after 200 to 285 seconds,
 /// and then not for hours.
@@ -51,9 +55,8 @@ pub(super) fn config(
         file: (!path.as_os_str().is_empty()).then(|| path.to_owned()),
         timing: timing(text, profile, notes),
         mode: one_of(notes, "mode", text.mode.as_ref(), &MODES).unwrap_or_default(),
-        memory: memory.and_then(|amount| {
-            limits::bytes("memory", amount, &(MEMORY_MIN..=Bytes(u64::MAX)), notes)
-        }),
+        memory: memory
+            .and_then(|amount| limits::bytes("memory", amount, &(MEMORY_MIN..=MEMORY_MAX), notes)),
         exempt: Exempt {
             local: text.exempt_local.unwrap_or(true),
             authenticated: text.exempt_authenticated.unwrap_or(true),
@@ -80,7 +83,10 @@ fn timing(text: &ConfigText<'_>, profile: &Profile, notes: &mut Notes<'_>) -> Ti
         && embargo > EMBARGO_UNDISPUTED_MAX
     {
         notes
-            .warning(word.span(), format!("an embargo of {} delays honest mail long", spoken(embargo)))
+            .warning(
+                word.span(),
+                format!("an embargo of {} delays honest mail long", spoken(embargo)),
+            )
             .label("many senders try again after 4 minutes, and then not for hours")
             .help("\"1m\" stops most of what any embargo stops; keep it at or below \"5m\"");
     }
@@ -88,19 +94,19 @@ fn timing(text: &ConfigText<'_>, profile: &Profile, notes: &mut Notes<'_>) -> Ti
         return profile.timing;
     };
     Timing::new(embargo, window, lifetime).unwrap_or_else(|error| {
+        let at_least = || "use at least \"1s\"".to_owned();
         let (culprit, help) = match error {
-            TimingError::Zero { name: "embargo" } => (&text.embargo, None),
-            TimingError::Zero { name: "window" } => (&text.window, None),
-            TimingError::Zero { .. } => (&text.lifetime, None),
+            TimingError::Zero { name: "embargo" } => (&text.embargo, at_least()),
+            TimingError::Zero { name: "window" } => (&text.window, at_least()),
+            TimingError::Zero { .. } => (&text.lifetime, at_least()),
             TimingError::NoTimeToRetry { embargo, .. } => {
                 let longer = duration::written(embargo.saturating_add(Secs::new(6 * 3600)));
                 let help = format!("use a window of several hours, such as \"{longer}\"");
-                (if text.window.is_some() { &text.window } else { &text.embargo }, Some(help))
+                (if text.window.is_some() { &text.window } else { &text.embargo }, help)
             }
         };
         let span = culprit.as_ref().map_or(0..0, toml::Spanned::span);
-        let finding = notes.error(span, error.to_string());
-        finding.help.extend(help);
+        notes.error(span, error.to_string()).help(help);
         profile.timing
     })
 }
@@ -133,17 +139,17 @@ pub(super) fn time(key: &'static str, word: &Word<'_>, notes: &mut Notes<'_>) ->
     read.map_err(|mistake| notes.mistake(key, word.span(), mistake)).ok()
 }
 
-/// Reads one of a few words.
+/// Reads one of a few words. Neither case nor `-` for `_` matters; graylist is greylist.
 pub(super) fn one_of<T: Copy>(
     notes: &mut Notes<'_>,
-    key: &'static str,
+    key: &str,
     word: Option<&Word<'_>>,
     choices: &[(&str, T)],
 ) -> Option<T> {
     let word = word?;
-    let written = word.get_ref().replace('_', "-");
-    let same = |name: &str| name.replace('_', "-").eq_ignore_ascii_case(&written);
-    let chosen = choices.iter().find(|(name, _)| same(name));
+    let fold = |word: &str| word.to_ascii_lowercase().replace('_', "-");
+    let written = fold(word.get_ref()).replace("graylist", "greylist");
+    let chosen = choices.iter().find(|(name, _)| fold(name) == written);
     if chosen.is_none() {
         let names = || choices.iter().map(|(name, _)| *name);
         let help = match nearest(word.get_ref(), names()) {
@@ -157,6 +163,7 @@ pub(super) fn one_of<T: Copy>(
 
 /// Reads a path; a relative one starts from `base`.
 pub(super) fn resolve(
+    section: &Section,
     key: &'static str,
     word: &Word<'_>,
     notes: &mut Notes<'_>,
@@ -168,6 +175,7 @@ pub(super) fn resolve(
         _ if text.contains('\0') => "a path cannot contain a zero byte",
         _ => return Some(base.join(text)),
     };
-    notes.mistake(key, word.span(), Mistake::new(what, "use a path, such as \"/etc/xgrey/local.rules\""));
+    let help = format!("for example: {key} = {}", section.example(key));
+    notes.mistake(key, word.span(), Mistake::new(what, help));
     None
 }

@@ -17,8 +17,18 @@ struct Unit {
 const UNITS: [Unit; 4] = [
     Unit { letter: 'd', secs: 86_400, name: "day", words: &["d", "days", "day"] },
     Unit { letter: 'h', secs: 3_600, name: "hour", words: &["h", "hours", "hour", "hrs", "hr"] },
-    Unit { letter: 'm', secs: 60, name: "minute", words: &["m", "minutes", "minute", "mins", "min"] },
-    Unit { letter: 's', secs: 1, name: "second", words: &["s", "seconds", "second", "secs", "sec", ""] },
+    Unit {
+        letter: 'm',
+        secs: 60,
+        name: "minute",
+        words: &["m", "minutes", "minute", "mins", "min"],
+    },
+    Unit {
+        letter: 's',
+        secs: 1,
+        name: "second",
+        words: &["s", "seconds", "second", "secs", "sec", ""],
+    },
 ];
 
 /// Reads a length of time: whole numbers, each with its unit, the largest unit first.

@@ -6,10 +6,26 @@
 pub(super) struct Section {
     /// As it is written in a file: `[identity]`; empty for the top level.
     pub(super) header: &'static str,
-    pub(super) keys: &'static [&'static str],
+    /// Each with an example of its value.
+    pub(super) keys: &'static [(&'static str, &'static str)],
 }
 
 impl Section {
+    /// Whether there is such a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.keys.iter().any(|(name, _)| *name == key)
+    }
+
+    /// The keys' names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|(name, _)| *name)
+    }
+
+    /// An example of the value of `key`.
+    pub(super) fn example(&self, key: &str) -> &'static str {
+        self.keys.iter().find(|(name, _)| *name == key).map_or("…", |(_, example)| example)
+    }
+
     /// The section's name within a sentence.
     pub(super) fn named(&self) -> String {
         match self.header {
@@ -22,54 +38,62 @@ impl Section {
 pub(super) const TOP: Section = Section {
     header: "",
     keys: &[
-        "profile",
-        "embargo",
-        "window",
-        "lifetime",
-        "mode",
-        "memory",
-        "exempt_local",
-        "exempt_authenticated",
-        "exempt_certificates",
-        "exempt_recipients",
-        "listen",
-        "identity",
-        "rules",
-        "reply",
-        "limits",
-        "log",
+        ("profile", r#""default""#),
+        ("embargo", r#""1m""#),
+        ("window", r#""6h""#),
+        ("lifetime", r#""36d""#),
+        ("mode", r#""observe""#),
+        ("memory", r#""512MiB""#),
+        ("exempt_local", "true"),
+        ("exempt_authenticated", "true"),
+        ("exempt_certificates", "true"),
+        ("exempt_recipients", r#"["postmaster@", "abuse@"]"#),
+        ("listen", r#"[{ address = "127.0.0.1:10023" }]"#),
+        ("identity", "{ client_prefix_v4 = 24 }"),
+        ("rules", r#"{ opt_out = ["example.org"] }"#),
+        ("reply", "{ defer_code = 450 }"),
+        ("limits", "{ connections = 4096 }"),
+        ("log", r#"{ level = "info" }"#),
     ],
 };
 
-pub(super) const LISTEN: Section =
-    Section { header: "[[listen]]", keys: &["protocol", "address", "allow", "mode", "owner"] };
+pub(super) const LISTEN: Section = Section {
+    header: "[[listen]]",
+    keys: &[
+        ("protocol", r#""postfix""#),
+        ("address", r#""127.0.0.1:10023""#),
+        ("allow", r#"["192.0.2.0/24"]"#),
+        ("mode", r#""0660""#),
+        ("owner", r#""postfix""#),
+    ],
+};
 
 pub(super) const IDENTITY: Section = Section {
     header: "[identity]",
     keys: &[
-        "client_prefix_v4",
-        "client_prefix_v6",
-        "fold_case",
-        "strip_extension",
-        "reduce_verp",
-        "reduce_srs",
-        "reduce_batv",
+        ("client_prefix_v4", "24"),
+        ("client_prefix_v6", "64"),
+        ("fold_case", "true"),
+        ("strip_extension", "true"),
+        ("reduce_verp", "true"),
+        ("reduce_srs", "true"),
+        ("reduce_batv", "true"),
     ],
 };
 
 pub(super) const RULES: Section = Section {
     header: "[rules]",
     keys: &[
-        "directories",
-        "opt_out",
-        "opt_in",
-        "client",
-        "client_name",
-        "sender",
-        "sender_domain",
-        "recipient",
-        "recipient_domain",
-        "file",
+        ("directories", r#"["/etc/xgrey/rules.d"]"#),
+        ("opt_out", r#"["example.org"]"#),
+        ("opt_in", r#"["example.org"]"#),
+        ("client", r#"{ accept = ["192.0.2.0/24"] }"#),
+        ("client_name", r#"{ accept = [".example.net"] }"#),
+        ("sender", r#"{ accept = ["alice@example.net"] }"#),
+        ("sender_domain", r#"{ accept = ["example.net"] }"#),
+        ("recipient", r#"{ accept = ["bob@example.org"] }"#),
+        ("recipient_domain", r#"{ accept = ["example.org"] }"#),
+        ("file", r#"[{ path = "/etc/xgrey/local.rules" }]"#),
     ],
 };
 
@@ -78,41 +102,61 @@ pub(super) const RULES_LISTS: [&str; 6] =
     ["client", "client_name", "sender", "sender_domain", "recipient", "recipient_domain"];
 
 /// `[rules.client]` and its five sisters.
-pub(super) const RULES_LIST: Section =
-    Section { header: "[rules.client]", keys: &["default", "accept", "reject", "greylist"] };
+pub(super) const RULES_LIST: Section = Section {
+    header: "[rules.client]",
+    keys: &[
+        ("default", r#""greylist""#),
+        ("accept", r#"["…"]"#),
+        ("reject", r#"["…"]"#),
+        ("greylist", r#"["…"]"#),
+    ],
+};
 
-pub(super) const RULES_FILE: Section =
-    Section { header: "[[rules.file]]", keys: &["path", "format", "list", "verdict"] };
+pub(super) const RULES_FILE: Section = Section {
+    header: "[[rules.file]]",
+    keys: &[
+        ("path", r#""/etc/xgrey/local.rules""#),
+        ("format", r#""rules""#),
+        ("list", r#""client""#),
+        ("verdict", r#""accept""#),
+    ],
+};
 
 pub(super) const REPLY: Section = Section {
     header: "[reply]",
     keys: &[
-        "defer_code",
-        "defer_enhanced",
-        "defer_text",
-        "reject_code",
-        "reject_enhanced",
-        "reject_text",
-        "header",
-        "help_url",
+        ("defer_code", "450"),
+        ("defer_enhanced", r#""4.7.1""#),
+        ("defer_text", r#""Greylisted, try again in {wait}""#),
+        ("reject_code", "550"),
+        ("reject_enhanced", r#""5.7.1""#),
+        ("reject_text", r#""Rejected by local policy""#),
+        ("header", r#""delayed {wait} by xgrey""#),
+        ("help_url", r#""https://example.org/greylisting""#),
     ],
 };
 
 pub(super) const LIMITS: Section = Section {
     header: "[limits]",
     keys: &[
-        "threads",
-        "connections",
-        "request_bytes",
-        "request_timeout",
-        "idle_timeout",
-        "drain_timeout",
+        ("threads", "4"),
+        ("connections", "4096"),
+        ("request_bytes", r#""16KiB""#),
+        ("request_timeout", r#""30s""#),
+        ("idle_timeout", r#""15m""#),
+        ("drain_timeout", r#""10s""#),
     ],
 };
 
 pub(super) const LOG: Section = Section {
     header: "[log]",
-    keys: &["level", "levels", "format", "decisions", "decision_file"],
+    keys: &[
+        ("level", r#""info""#),
+        ("levels", r#"{ listen = "debug" }"#),
+        ("format", r#""json""#),
+        ("decisions", "true"),
+        ("decision_file", r#""/var/log/xgrey/decisions.log""#),
+    ],
 };
 
 /// All of them.

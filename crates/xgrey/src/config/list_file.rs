@@ -141,10 +141,8 @@ fn line(bytes: &[u8], format: Format) -> Result<Option<(Range<usize>, Line)>, Li
             entry(text, Pattern::parse_postgrey_recipient(text)).map(accept)
         }
     };
-    let shift = |error: LineError| LineError {
-        at: start + error.at.start..start + error.at.end,
-        ..error
-    };
+    let shift =
+        |error: LineError| LineError { at: start + error.at.start..start + error.at.end, ..error };
     line.map(|line| Some((at, line))).map_err(shift)
 }
 
@@ -174,10 +172,15 @@ fn rule(text: &str) -> Result<Line, LineError> {
     let (list_at, rest_at) = first_word(text, 0);
     let (verdict_at, entry_at) = first_word(text, rest_at);
     let (list_word, verdict_word) = (&text[list_at.clone()], &text[verdict_at.clone()]);
-    let list = List::parse(list_word).ok_or_else(|| unknown_list(&list_at, list_word, verdict_word))?;
+    let list =
+        List::parse(list_word).ok_or_else(|| unknown_list(&list_at, list_word, verdict_word))?;
     if verdict_word.is_empty() {
         let mistake = Mistake::new("only a list is named", EXAMPLE);
-        return Err(LineError { at: list_at, message: "this rule is not complete".into(), mistake });
+        return Err(LineError {
+            at: list_at,
+            message: "this rule is not complete".into(),
+            mistake,
+        });
     }
     let is_default = verdict_word.eq_ignore_ascii_case("default");
     let subject_at = if is_default { entry_at..text.len() } else { verdict_at.clone() };
@@ -198,9 +201,8 @@ fn rule(text: &str) -> Result<Line, LineError> {
         let message = "this rule is not complete".into();
         return Err(LineError { at: verdict_at, message, mistake });
     }
-    let pattern = entry(entry_text, Pattern::parse(list, entry_text)).map_err(|error| LineError {
-        at: entry_at + error.at.start..entry_at + error.at.end,
-        ..error
+    let pattern = entry(entry_text, Pattern::parse(list, entry_text)).map_err(|error| {
+        LineError { at: entry_at + error.at.start..entry_at + error.at.end, ..error }
     })?;
     Ok(Line::Rule(verdict, pattern))
 }
@@ -232,8 +234,14 @@ fn unknown_list(at: &Range<usize>, word: &str, next_word: &str) -> LineError {
 
 fn unknown_verdict(at: Range<usize>, word: &str) -> LineError {
     const VERDICTS: [&str; 3] = ["accept", "reject", "greylist"];
-    let help = match nearest(word, VERDICTS) {
-        Some(near) => format!("did you mean \"{near}\"?"),
+    let meant = match word.to_ascii_lowercase().as_str() {
+        "ok" | "allow" | "permit" | "pass" | "dunno" | "whitelist" | "white" => Some("accept"),
+        "deny" | "block" | "drop" | "blacklist" | "black" => Some("reject"),
+        "defer" | "delay" | "grey" | "gray" => Some("greylist"),
+        _ => nearest(word, VERDICTS),
+    };
+    let help = match meant {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
         None => format!("use {}", listed(VERDICTS, '"', "or")),
     };
     let message = format!("unknown verdict \"{}\"", shown(word));

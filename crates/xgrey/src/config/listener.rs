@@ -16,6 +16,9 @@ use super::text::ListenText;
 /// The longest path of a UNIX socket: `sun_path` has 108 bytes on Linux, the last of them zero.
 pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+/// More listeners than this are refused: each is compared with each.
+const LISTENERS_MAX: usize = 256;
+
 /// One place to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -108,6 +111,13 @@ pub(super) fn listeners(
             .error(texts.span(), "there is nothing to listen on")
             .label("an empty list")
             .help("leave out `listen` to listen on 127.0.0.1:10023");
+    }
+    if texts.get_ref().len() > LISTENERS_MAX {
+        notes
+            .error(texts.span(), "too many listeners")
+            .label(format!("the first of {}", texts.get_ref().len()))
+            .help(format!("use at most {LISTENERS_MAX}"));
+        return vec![Listener::default()];
     }
     let mut listeners: Vec<Listener> = Vec::new();
     let mut spans: Vec<Range<usize>> = Vec::new();
@@ -267,11 +277,7 @@ fn socket_mode(word: &Word<'_>, notes: &mut Notes<'_>) -> Option<u32> {
 }
 
 /// Reads `user` or `user:group`.
-fn owner(
-    word: &Word<'_>,
-    notes: &mut Notes<'_>,
-    surroundings: &dyn Surroundings,
-) -> Option<Owner> {
+fn owner(word: &Word<'_>, notes: &mut Notes<'_>, surroundings: &dyn Surroundings) -> Option<Owner> {
     let text = *word.get_ref();
     let (user_name, group_name) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),

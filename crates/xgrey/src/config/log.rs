@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::check::{one_of, resolve};
+use super::keys;
 use super::mistake::{Mistake, listed, nearest, shown};
 use super::reader::Notes;
 use super::text::LogText;
@@ -120,14 +121,15 @@ pub(super) fn log(text: &LogText<'_>, notes: &mut Notes<'_>, base: &Path) -> Log
         decision_file: text
             .decision_file
             .as_ref()
-            .and_then(|word| resolve("decision_file", word, notes, base)),
+            .and_then(|word| resolve(&keys::LOG, "decision_file", word, notes, base)),
     }
 }
 
 fn levels(text: &LogText<'_>, notes: &mut Notes<'_>) -> BTreeMap<Subsystem, Level> {
     let mut levels = BTreeMap::new();
     for (name, level) in &text.levels {
-        let level = one_of(notes, "levels", Some(level), &LEVELS);
+        let key = format!("levels.{}", shown(name.get_ref()));
+        let level = one_of(notes, &key, Some(level), &LEVELS);
         let known = SUBSYSTEMS.iter().find(|(known, _)| known == name.get_ref());
         match (known, level) {
             (Some((_, subsystem)), Some(level)) => {
@@ -141,7 +143,6 @@ fn levels(text: &LogText<'_>, notes: &mut Notes<'_>) -> BTreeMap<Subsystem, Leve
                     None => format!("the subsystems are {}", listed(names, '`', "and")),
                 };
                 let mistake = Mistake::new("not a part of xgrey that logs", help);
-                let key = format!("levels.{}", shown(name.get_ref()));
                 notes.mistake(&key, name.span(), mistake);
             }
         }

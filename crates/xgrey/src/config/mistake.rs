@@ -42,7 +42,10 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// The one of `known` that was probably meant by `written`, if one is near enough.
-pub(super) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(super) fn nearest<'k>(
+    written: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<&'k str> {
     /// Below this, the words have nothing to do with each other.
     const LIKENESS_MIN: f64 = 0.8;
     if written.len() > SHOWN_CHARS_MAX {

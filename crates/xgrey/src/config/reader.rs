@@ -14,6 +14,10 @@ use super::keys::{self, SECTIONS, Section};
 use super::mistake::{Mistake, listed, nearest, shown};
 use super::report::{Finding, Place, Report, Severity};
 
+/// A key of ours and its other spelling, which is understood as well.
+const GREYLIST: &str = "greylist";
+const GRAYLIST: &str = "graylist";
+
 /// A text as it is written, and where.
 pub(super) type Word<'a> = Spanned<&'a str>;
 /// A list of texts.
@@ -113,7 +117,11 @@ impl<'t> Notes<'t> {
 
     pub(super) fn error(&mut self, span: Range<usize>, message: impl Into<String>) -> &mut Finding {
         if self.is_broken(&span) {
-            return self.report.hide(Finding::new(Severity::Error, Place::file(&self.file), message));
+            return self.report.hide(Finding::new(
+                Severity::Error,
+                Place::file(&self.file),
+                message,
+            ));
         }
         self.add(Severity::Error, span, message)
     }
@@ -174,17 +182,17 @@ enum Kind {
 }
 
 impl Kind {
-    /// The kind with its article, and a value of it.
-    fn described(self) -> (&'static str, &'static str) {
+    /// The kind, with its article.
+    fn described(self) -> &'static str {
         match self {
-            Self::Text => ("a text", "\"…\""),
-            Self::Time => ("a length of time", "\"5m\""),
-            Self::Size => ("a size", "\"512MiB\""),
-            Self::Number => ("a whole number", "16"),
-            Self::Switch => ("true or false", "true"),
-            Self::Texts => ("a list of texts", "[\"…\", \"…\"]"),
-            Self::Table => ("a table", "{ … }"),
-            Self::Tables => ("a list of tables", "[{ … }]"),
+            Self::Text => "a text",
+            Self::Time => "a length of time",
+            Self::Size => "a size",
+            Self::Number => "a whole number",
+            Self::Switch => "true or false",
+            Self::Texts => "a list of texts",
+            Self::Table => "a table",
+            Self::Tables => "a list of tables",
         }
     }
 }
@@ -212,8 +220,9 @@ impl<'a, 't> TableReader<'a, 't> {
     }
 
     fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'t>>> {
-        debug_assert!(self.section.keys.contains(&key), "{key} is not listed in keys.rs");
-        self.table.get(key)
+        debug_assert!(self.section.has(key), "{key} is not listed in keys.rs");
+        let other_spelling = if key == GREYLIST { GRAYLIST } else { key };
+        self.table.get(key).or_else(|| self.table.get(other_spelling))
     }
 
     /// A text.
@@ -221,15 +230,15 @@ impl<'a, 't> TableReader<'a, 't> {
         self.word(notes, key, Kind::Text)
     }
 
-    /// A text that must be there, such as `example`.
+    /// A text that must be there.
     pub(super) fn required_text(
         &self,
         notes: &mut Notes<'_>,
         key: &'static str,
-        example: &str,
     ) -> Option<Word<'a>> {
         if self.get(key).is_none() && notes.broken_lines.is_empty() {
             let message = format!("`{key}` is missing in {}", self.section.named());
+            let example = self.section.example(key);
             notes.error(self.header(), message).help(format!("for example: {key} = {example}"));
         }
         self.text(notes, key)
@@ -244,7 +253,7 @@ impl<'a, 't> TableReader<'a, 't> {
         let value = self.get(key)?;
         let word = value.get_ref().as_str();
         if word.is_none() {
-            wrong_kind(notes, key, value, kind);
+            self.wrong_kind(notes, key, value, kind);
         }
         Some(Spanned::new(value.span(), word?))
     }
@@ -257,7 +266,7 @@ impl<'a, 't> TableReader<'a, 't> {
             other => integer(other).map(|bytes| bytes.to_string()),
         };
         if written.is_none() {
-            wrong_kind(notes, key, value, Kind::Size);
+            self.wrong_kind(notes, key, value, Kind::Size);
         }
         Some(Spanned::new(value.span(), written?))
     }
@@ -267,7 +276,7 @@ impl<'a, 't> TableReader<'a, 't> {
         let value = self.get(key)?;
         let number = integer(value.get_ref());
         if number.is_none() {
-            wrong_kind(notes, key, value, Kind::Number);
+            self.wrong_kind(notes, key, value, Kind::Number);
         }
         Some(Spanned::new(value.span(), number?))
     }
@@ -277,7 +286,7 @@ impl<'a, 't> TableReader<'a, 't> {
         let value = self.get(key)?;
         let switch = value.get_ref().as_bool();
         if switch.is_none() {
-            wrong_kind(notes, key, value, Kind::Switch);
+            self.wrong_kind(notes, key, value, Kind::Switch);
         }
         switch
     }
@@ -286,14 +295,14 @@ impl<'a, 't> TableReader<'a, 't> {
     pub(super) fn texts(&self, notes: &mut Notes<'_>, key: &'static str) -> Option<Words<'a>> {
         let value = self.get(key)?;
         let Some(array) = value.get_ref().as_array() else {
-            wrong_kind(notes, key, value, Kind::Texts);
+            self.wrong_kind(notes, key, value, Kind::Texts);
             return None;
         };
         let mut words = Vec::with_capacity(array.len());
         for item in array.iter() {
             match item.get_ref().as_str() {
                 Some(word) => words.push(Spanned::new(item.span(), word)),
-                None => wrong_kind(notes, key, item, Kind::Text),
+                None => self.wrong_kind(notes, key, item, Kind::Text),
             }
         }
         Some(Spanned::new(value.span(), words))
@@ -309,7 +318,7 @@ impl<'a, 't> TableReader<'a, 't> {
         let value = self.get(key)?;
         let table = value.get_ref().as_table();
         if table.is_none() {
-            wrong_kind(notes, key, value, Kind::Table);
+            self.wrong_kind(notes, key, value, Kind::Table);
         }
         Some(TableReader::new(section, table?, value.span()))
     }
@@ -323,14 +332,14 @@ impl<'a, 't> TableReader<'a, 't> {
     ) -> Option<Spanned<Vec<TableReader<'a, 't>>>> {
         let value = self.get(key)?;
         let Some(array) = value.get_ref().as_array() else {
-            wrong_kind(notes, key, value, Kind::Tables);
+            self.wrong_kind(notes, key, value, Kind::Tables);
             return None;
         };
         let mut tables = Vec::with_capacity(array.len());
         for item in array.iter() {
             match item.get_ref().as_table() {
                 Some(table) => tables.push(TableReader::new(section, table, item.span())),
-                None => wrong_kind(notes, key, item, Kind::Table),
+                None => self.wrong_kind(notes, key, item, Kind::Table),
             }
         }
         Some(Spanned::new(value.span(), tables))
@@ -344,7 +353,7 @@ impl<'a, 't> TableReader<'a, 't> {
     ) -> Option<Vec<(Word<'a>, Word<'a>)>> {
         let value = self.get(key)?;
         let Some(table) = value.get_ref().as_table() else {
-            wrong_kind(notes, key, value, Kind::Table);
+            self.wrong_kind(notes, key, value, Kind::Table);
             return None;
         };
         let mut pairs = Vec::with_capacity(table.len());
@@ -352,7 +361,7 @@ impl<'a, 't> TableReader<'a, 't> {
             let name = Spanned::new(name.span(), &**name.get_ref());
             match value.get_ref().as_str() {
                 Some(word) => pairs.push((name, Spanned::new(value.span(), word))),
-                None => wrong_kind(notes, name.get_ref(), value, Kind::Text),
+                None => wrong_kind(notes, name.get_ref(), "\"debug\"", value, Kind::Text),
             }
         }
         Some(pairs)
@@ -360,11 +369,55 @@ impl<'a, 't> TableReader<'a, 't> {
 
     /// Notes every key that the section does not have.
     pub(super) fn finish(&self, notes: &mut Notes<'_>) {
-        for (key, _) in self.table {
-            if !self.section.keys.contains(&&**key.get_ref()) {
-                unknown_key(notes, self.section, key.span(), key.get_ref());
+        for (key, value) in self.table {
+            let name = &**key.get_ref();
+            let other_spelling = name == GRAYLIST
+                && self.section.has(GREYLIST)
+                && !self.table.contains_key(GREYLIST);
+            if !self.section.has(name) && !other_spelling {
+                self.unknown(notes, name, key.span(), value.get_ref());
             }
         }
+    }
+}
+
+impl TableReader<'_, '_> {
+    /// Notes a key that the section does not have, with the one that was probably meant.
+    fn unknown(&self, notes: &mut Notes<'_>, key: &str, span: Range<usize>, value: &DeValue<'_>) {
+        let section = self.section;
+        let elsewhere = |key: &str| {
+            let other = SECTIONS.iter().find(|other| other.has(key));
+            other.map_or_else(String::new, |other| other.named())
+        };
+        let help = match (keys::foreign(key), nearest(key, section.names())) {
+            (Some((ours, whose)), _) if section.has(ours) => {
+                format!("what {whose} calls `{key}` is `{ours}` here")
+            }
+            (Some((ours, whose)), _) => {
+                format!("what {whose} calls `{key}` is `{ours}` of {} here", elsewhere(ours))
+            }
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) if !elsewhere(key).is_empty() && !value.is_table() => {
+                format!("`{key}` belongs to {}", elsewhere(key))
+            }
+            (None, None) => {
+                let names = listed(section.names(), '`', "and");
+                format!("the keys of {} are {names}", section.named())
+            }
+        };
+        let finding = notes.error(span, format!("unknown key `{}`", shown(key)));
+        finding.label(format!("not a key of {}", section.named())).help(help);
+    }
+
+    /// Notes that a value, or one within it, is of another kind than its key wants.
+    fn wrong_kind(
+        &self,
+        notes: &mut Notes<'_>,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        kind: Kind,
+    ) {
+        wrong_kind(notes, key, self.section.example(key), value, kind);
     }
 }
 
@@ -374,34 +427,14 @@ fn integer(value: &DeValue<'_>) -> Option<i64> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-fn unknown_key(notes: &mut Notes<'_>, section: &'static Section, span: Range<usize>, key: &str) {
-    let near = nearest(key, section.keys.iter().copied());
-    let help = match (near, keys::foreign(key)) {
-        (_, Some((ours, whose))) => {
-            let place = if section.keys.contains(&ours) { String::new() } else { elsewhere(ours) };
-            format!("what {whose} calls `{key}` is `{ours}` here{place}")
-        }
-        (Some(near), None) => format!("did you mean `{near}`?"),
-        (None, None) if SECTIONS.iter().any(|other| other.keys.contains(&key)) => {
-            format!("there is a `{key}`{}", elsewhere(key))
-        }
-        (None, None) => {
-            let keys = listed(section.keys.iter().copied(), '`', "and");
-            format!("the keys of {} are {keys}", section.named())
-        }
-    };
-    let message = format!("unknown key `{}`", shown(key));
-    notes.error(span, message).label(format!("not a key of {}", section.named())).help(help);
-}
-
-/// Where a key of another section belongs.
-fn elsewhere(key: &str) -> String {
-    let section = SECTIONS.iter().find(|section| section.keys.contains(&key));
-    section.map_or_else(String::new, |section| format!(", in {}", section.named()))
-}
-
-fn wrong_kind(notes: &mut Notes<'_>, key: &str, value: &Spanned<DeValue<'_>>, kind: Kind) {
-    let (wanted, example) = kind.described();
+fn wrong_kind(
+    notes: &mut Notes<'_>,
+    key: &str,
+    example: &str,
+    value: &Spanned<DeValue<'_>>,
+    kind: Kind,
+) {
+    let wanted = kind.described();
     let found = match value.get_ref() {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) if matches!(kind, Kind::Number | Kind::Size) => "too large a number",
@@ -423,7 +456,10 @@ fn wrong_kind(notes: &mut Notes<'_>, key: &str, value: &Spanned<DeValue<'_>>, ki
             let on = ["true", "yes", "on", "1"].contains(&&*text.to_ascii_lowercase());
             format!("write it without quotes: {key} = {on}")
         }
-        (Kind::Text, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
+        (Kind::Text, DeValue::Integer(number)) if number.radix() == 8 => {
+            format!("write it as a text: {key} = \"0{}\"", number.as_str())
+        }
+        (Kind::Text, DeValue::Integer(_) | DeValue::Float(_)) => {
             let written = notes.text.get(value.span()).unwrap_or("…");
             format!("put it in quotes: \"{}\"", shown(written))
         }

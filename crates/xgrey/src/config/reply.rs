@@ -53,7 +53,11 @@ impl Written<'_> {
         notes: &mut Notes<'_>,
     ) -> Reply {
         let code = self.code.1.and_then(|number| {
-            let code = u16::try_from(*number.get_ref()).unwrap_or(u16::MAX);
+            let Ok(code) = u16::try_from(*number.get_ref()) else {
+                let help = format!("use three digits, such as {}", default.code());
+                notes.mistake(self.code.0, number.span(), Mistake::new("not a reply code", help));
+                return None;
+            };
             let wrong = |error| note(self.code.0, number.span(), error, notes);
             check_code(code).map_err(wrong).ok()
         });
@@ -75,12 +79,7 @@ impl Written<'_> {
     }
 }
 
-fn note(
-    key: &'static str,
-    span: std::ops::Range<usize>,
-    error: ReplyError,
-    notes: &mut Notes<'_>,
-) {
+fn note(key: &'static str, span: std::ops::Range<usize>, error: ReplyError, notes: &mut Notes<'_>) {
     notes.mistake(key, span, Mistake::from_sentence(&error.to_string()));
 }
 

@@ -15,7 +15,7 @@ use greylist::rules::{List, Origin, Pattern, RuleSet, RuleSetBuilder, Verdict};
 
 use super::Recipients;
 use super::check::{one_of, resolve};
-use super::keys::RULES_LISTS;
+use super::keys::{self, RULES_LISTS};
 use super::list_file::{self, Format};
 use super::mistake::{Mistake, shown};
 use super::reader::{Notes, Word, Words};
@@ -38,12 +38,11 @@ const LISTS: [(&str, List); List::COUNT] = [
     ("recipient_domain", List::RecipientDomain),
 ];
 
-const VERDICTS: [(&str, Verdict); 4] = [
-    ("accept", Verdict::Accept),
-    ("reject", Verdict::Reject),
-    ("greylist", Verdict::Greylist),
-    ("graylist", Verdict::Greylist),
-];
+const VERDICTS: [(&str, Verdict); 3] =
+    [("accept", Verdict::Accept), ("reject", Verdict::Reject), ("greylist", Verdict::Greylist)];
+
+/// The mend where the machine does not let us read.
+const READABLE: &str = "let the user that xgrey runs as read it: check its owner and mode";
 
 /// A kind of list file, before it is known what a plain one's entries are for.
 #[derive(Clone, Copy)]
@@ -159,7 +158,10 @@ impl Gathering<'_, '_> {
     fn directories(&mut self, directories: &Words<'_>) {
         let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
         for word in directories.get_ref() {
-            let Some(path) = resolve("directories", word, self.notes, self.base) else { continue };
+            let Some(path) = resolve(&keys::RULES, "directories", word, self.notes, self.base)
+            else {
+                continue;
+            };
             match self.surroundings.names_in(&path) {
                 Ok(names) => files.extend(names.into_iter().filter(is_rules_file).map(|name| {
                     let file = path.join(&name);
@@ -172,21 +174,27 @@ impl Gathering<'_, '_> {
                         .help(format!("create it: mkdir -p {}", path.display()));
                 }
                 Err(error) => {
-                    self.notes
-                        .error(word.span(), "cannot read this directory")
-                        .label(error.to_string());
+                    let finding = self.notes.error(word.span(), "cannot read this directory");
+                    finding.label(error.to_string()).help(match error.kind() {
+                        io::ErrorKind::NotADirectory => "a single file belongs to `[[rules.file]]`",
+                        _ => READABLE,
+                    });
                 }
             }
         }
         for path in files.into_values() {
             let name: Arc<str> = path.display().to_string().into();
-            let read = self.surroundings.open(&path).and_then(|mut contents| {
-                self.read_list(&name, Format::Rules, &mut *contents)
-            });
+            let read = self
+                .surroundings
+                .open(&path)
+                .and_then(|mut contents| self.read_list(&name, Format::Rules, &mut *contents));
             if let Err(error) = read {
                 let message = format!("cannot read this file: {error}");
                 let finding = Finding::new(Severity::Error, Place::file(&name), message);
-                self.notes.lists.add(finding).help("an empty file with this name stands for no rules");
+                self.notes
+                    .lists
+                    .add(finding)
+                    .help("an empty file with this name stands for no rules");
             }
         }
     }
@@ -195,7 +203,9 @@ impl Gathering<'_, '_> {
     fn file(&mut self, text: &ListFileText<'_>) {
         let format = self.format(text);
         let Some(word) = &text.path else { return };
-        let Some(path) = resolve("path", word, self.notes, self.base) else { return };
+        let Some(path) = resolve(&keys::RULES_FILE, "path", word, self.notes, self.base) else {
+            return;
+        };
         let name: Arc<str> = path.display().to_string().into();
         let mut contents = match self.surroundings.open(&path) {
             Ok(contents) => contents,
@@ -208,11 +218,16 @@ impl Gathering<'_, '_> {
     }
 
     fn unreadable(&mut self, word: &Word<'_>, error: &io::Error) {
+        let help = match error.kind() {
+            io::ErrorKind::NotFound if word.get_ref().starts_with('/') => {
+                "create it, or remove this table"
+            }
+            io::ErrorKind::NotFound => "a relative path starts from the configuration's directory",
+            io::ErrorKind::IsADirectory => "a directory of *.rules files belongs to `directories`",
+            _ => READABLE,
+        };
         let finding = self.notes.error(word.span(), "cannot read this list file");
-        finding.label(error.to_string());
-        if error.kind() == io::ErrorKind::NotFound && !word.get_ref().starts_with('/') {
-            finding.help("a relative path starts from the configuration's directory");
-        }
+        finding.label(error.to_string()).help(help);
     }
 
     /// What kind of file it is to be, with all that its kind needs.
@@ -222,14 +237,17 @@ impl Gathering<'_, '_> {
             None => FileKind::Rules,
         };
         let list = one_of(self.notes, "list", text.list.as_ref(), &LISTS);
-        let verdict = one_of(self.notes, "verdict", text.verdict.as_ref(), &VERDICTS[..3]);
+        let verdict = one_of(self.notes, "verdict", text.verdict.as_ref(), &VERDICTS);
         let parts = [("list", &text.list), ("verdict", &text.verdict)];
         let format = match kind {
             FileKind::Plain => {
                 let missing: Vec<_> = parts.iter().filter(|part| part.1.is_none()).collect();
                 for (key, _) in missing {
                     self.notes
-                        .error(text.header.clone(), format!("`{key}` is missing in `[[rules.file]]`"))
+                        .error(
+                            text.header.clone(),
+                            format!("`{key}` is missing in `[[rules.file]]`"),
+                        )
                         .label("a plain file does not say what its entries are for")
                         .help("for example: list = \"client\" and verdict = \"accept\"");
                 }

@@ -18,6 +18,11 @@ impl Bytes {
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }
+
+    /// That many TiB (1,099,511,627,776 bytes each).
+    pub const fn tib(count: u64) -> Self {
+        Self(count << 40)
+    }
 }
 
 /// Names of units and their bytes; the largest that divides a number is the one to say it in.
@@ -36,7 +41,8 @@ const UNITS: [(&str, u64); 9] = [
 /// As it is written in a configuration: `512MiB`; bytes if no larger unit divides it.
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = UNITS.iter().find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes));
+        let unit =
+            UNITS.iter().find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes));
         match unit {
             Some((name, bytes)) if *bytes > 1 => write!(f, "{}{name}", self.0 / bytes),
             _ => write!(f, "{} bytes", self.0),
@@ -77,7 +83,8 @@ fn not_a_size(text: &str) -> Mistake {
         }
         _ => (512, 'M'),
     };
-    let help = format!("use a number and a unit, such as \"{count}{unit}iB\" or \"{count}{unit}B\"");
+    let help =
+        format!("use a number and a unit, such as \"{count}{unit}iB\" or \"{count}{unit}B\"");
     Mistake::new("not a size", help)
 }
 

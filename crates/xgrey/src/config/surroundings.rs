@@ -39,9 +39,16 @@ impl Surroundings for ThisMachine {
     fn open(&self, path: &Path) -> io::Result<Box<dyn BufRead>> {
         // Asked before opening: to open a named pipe would wait for somebody to write into it.
         let metadata = fs::metadata(path)?;
+        // A link to it is the usual way to mask a file.
+        if fs::canonicalize(path)? == Path::new("/dev/null") {
+            return Ok(Box::new(io::empty()));
+        }
         if !metadata.is_file() {
-            let what = if metadata.is_dir() { "it is a directory" } else { "it is not a file" };
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            let (kind, what) = match metadata.is_dir() {
+                true => (io::ErrorKind::IsADirectory, "this is a directory"),
+                false => (io::ErrorKind::InvalidInput, "this is not a regular file"),
+            };
+            return Err(io::Error::new(kind, what));
         }
         Ok(Box::new(BufReader::with_capacity(READ_BYTES, File::open(path)?)))
     }

@@ -170,7 +170,7 @@ impl<'a> ListenText<'a> {
         table.finish(notes);
         Self {
             protocol: table.text(notes, "protocol"),
-            address: table.required_text(notes, "address", "\"127.0.0.1:10023\""),
+            address: table.required_text(notes, "address"),
             allow: table.texts(notes, "allow"),
             mode: table.text(notes, "mode"),
             owner: table.text(notes, "owner"),
@@ -229,7 +229,7 @@ impl<'a> ListFileText<'a> {
         table.finish(notes);
         Self {
             header: table.header(),
-            path: table.required_text(notes, "path", "\"/etc/xgrey/local.rules\""),
+            path: table.required_text(notes, "path"),
             format: table.text(notes, "format"),
             list: table.text(notes, "list"),
             verdict: table.text(notes, "verdict"),
