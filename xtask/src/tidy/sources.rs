@@ -135,8 +135,9 @@ mod tests {
 
     #[test]
     fn unsafe_code_is_found_and_a_needless_exception_too() {
-        let code = "//! Not unsafe { }\n\nfn f() {\n    unsafe { g() }\n}\n";
-        let tree = Tree::of(&[("a.rs", code), ("b.rs", "//! unsafe fn\nfn is_unsafe() {}\n")]);
+        let code = ["//! Not unsafe", "", "fn f() {", concat!("    un", "safe { g() }"), "}"];
+        let code = code.join("\n");
+        let tree = Tree::of(&[("a.rs", &code), ("b.rs", "// unsafe { }\nfn is_unsafe() {}\n")]);
         let found = unsafe_is_where_it_is_expected(&tree);
         assert_eq!(found[0], Finding::new("a.rs", 4, "has unsafe code and is not on the list"));
         assert_eq!(found.len(), 1 + UNSAFE.len(), "the list's own files are missing here");

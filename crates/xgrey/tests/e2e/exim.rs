@@ -13,9 +13,10 @@ use crate::world::{self, Attempt, Mail};
 /// What an admin puts into the RCPT ACL, after the checks of who may relay; `HOST:PORT` stands
 /// for where xgrey listens.
 ///
-/// `readsocket` writes the request, shuts its side down, reads to the end and drops the line
-/// ends. When nobody answers within five seconds, `action=DUNNO` lets the mail flow. Exim has no
-/// `instance`, but adds no header line that the message has already.
+/// `readsocket` writes the request, shuts its side down, reads to the end and makes line ends
+/// blanks. When nobody answers within five seconds, `action=DUNNO` lets the mail flow. An answer
+/// is `action=` and a word (`DEFER_IF_PERMIT`, `REJECT`, `PREPEND`) or an SMTP code, which Exim
+/// then uses. Exim has no `instance`, but adds no header line that the message has already.
 const ACL: &str = r"
   warn
     set acl_m_xgrey = ${readsocket{inet:HOST:PORT}{request=smtpd_access_policy\n\
@@ -25,16 +26,16 @@ const ACL: &str = r"
         helo_name=$sender_helo_name\n\
         sender=$sender_address\n\
         recipient=$local_part@$domain\n\
-        sasl_username=$authenticated_id\n\n}{5s}{}{action=DUNNO}}
+        sasl_username=$authenticated_id\n\n}{5s}{ }{action=DUNNO}}
   deny
-    condition = ${if match{$acl_m_xgrey}{^action=REJECT}}
-    message = ${sg{$acl_m_xgrey}{^action=REJECT }{}}
+    condition = ${if match{$acl_m_xgrey}{^action=(REJECT|5)}}
+    message = ${sg{$acl_m_xgrey}{\N^action=(REJECT )?|\s+$\N}{}}
   defer
-    condition = ${if match{$acl_m_xgrey}{^action=DEFER}}
-    message = ${sg{$acl_m_xgrey}{^action=DEFER[A-Z_]* }{}}
+    condition = ${if match{$acl_m_xgrey}{^action=(DEFER|4)}}
+    message = ${sg{$acl_m_xgrey}{\N^action=(DEFER\w* )?|\s+$\N}{}}
   warn
     condition = ${if match{$acl_m_xgrey}{^action=PREPEND}}
-    add_header = ${sg{$acl_m_xgrey}{^action=PREPEND }{}}
+    add_header = ${sg{$acl_m_xgrey}{\N^action=PREPEND |\s+$\N}{}}
 ";
 
 /// A running Exim with one SMTP listener.
