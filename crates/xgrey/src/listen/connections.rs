@@ -3,7 +3,7 @@
 //!
 //! A connection is ended by shutting its socket down: its task then reads the end of the stream
 //! and finishes by itself. Stopping shuts down only the reading side, so that what has already
-//! arrived is still read and answered.
+//! arrived is still read and answered; a connection in mid-request may finish that request first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -54,6 +54,11 @@ impl Connection {
         if self.half_sent.load(Relaxed) != 0 {
             self.half_sent.store(0, Relaxed);
         }
+    }
+
+    /// Whether we have told it to end: the end of the stream is then not the peer's doing.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Relaxed)
     }
 
     fn end(&self, how: Shutdown) {
@@ -130,7 +135,7 @@ impl Connections {
     pub fn free_one(&self, counters: &Counters) -> bool {
         let open = self.open.lock();
         let idle = open.iter().filter(|connection| {
-            connection.half_sent.load(Relaxed) == 0 && !connection.ending.load(Relaxed)
+            connection.half_sent.load(Relaxed) == 0 && !connection.is_ending()
         });
         let Some(oldest) = idle.min_by_key(|connection| connection.active.load(Relaxed)) else {
             return false;
@@ -153,7 +158,7 @@ impl Connections {
     pub fn sweep(&self, now: Timestamp, timeouts: &Timeouts, counters: &Counters) {
         for connection in &*self.open.lock() {
             if let Some(event) = connection.overdue(now, timeouts)
-                && !connection.ending.load(Relaxed)
+                && !connection.is_ending()
             {
                 connection.end(Shutdown::Both);
                 counters.event(event);
@@ -161,10 +166,14 @@ impl Connections {
         }
     }
 
-    /// The service stops: answer what has arrived, read no more.
+    /// The service stops: answer what has arrived, let what is half-sent come, read no more.
     pub fn drain(&self) {
         for connection in &*self.open.lock() {
-            connection.end(Shutdown::Read);
+            if connection.half_sent.load(Relaxed) == 0 {
+                connection.end(Shutdown::Read);
+            } else {
+                connection.ending.store(true, Relaxed);
+            }
         }
     }
 }

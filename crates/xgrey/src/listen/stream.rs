@@ -55,8 +55,11 @@ impl Buffer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Open,
-    /// The peer has shut down its writing side and waits for the answers (Exim), or is gone.
+    /// The peer has shut down its writing side and waits for the answers (Exim), or is gone: what
+    /// is left is a request, even without its empty line.
     ShutDown,
+    /// We read no more: what is left is a piece of a request, and nothing to be answered.
+    Ending,
 }
 
 /// Serves `connection` until either side ends it.
@@ -76,7 +79,11 @@ async fn run(connection: &Connection, worker: &WorkerContext) -> io::Result<()> 
         let read = connection.stream.read(buffer.space()).await?;
         buffer.end += read;
         let now = worker.clock().now();
-        let side = if read == 0 { Side::ShutDown } else { Side::Open };
+        let side = match read {
+            0 if connection.is_ending() => Side::Ending,
+            0 => Side::ShutDown,
+            _ => Side::Open,
+        };
         connection.is_active(now);
         loop {
             let used = batch(&mut decoder, buffer.filled(), side, now, worker, &mut replies).await;
@@ -87,12 +94,15 @@ async fn run(connection: &Connection, worker: &WorkerContext) -> io::Result<()> 
             connection.stream.write_all(&replies).await?;
             replies.clear();
         }
-        if side == Side::ShutDown {
+        if side != Side::Open {
             return Ok(());
         }
-        match decoder.is_mid_request(buffer.end) {
-            true => connection.is_half_sent(now),
-            false => connection.is_between_requests(),
+        if decoder.is_mid_request(buffer.end) {
+            connection.is_half_sent(now);
+        } else if connection.is_ending() {
+            return Ok(());
+        } else {
+            connection.is_between_requests();
         }
     }
 }
@@ -119,7 +129,7 @@ async fn batch(
     while !dues.is_full() {
         let rest = &bytes[used..];
         let decoded = match side {
-            Side::Open => decoder.decode(rest),
+            Side::Open | Side::Ending => decoder.decode(rest),
             Side::ShutDown => decoder.finish(rest),
         };
         match decoded {

@@ -12,6 +12,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what is wrong with a test's own world fails the test")]
 
+mod asks_by_hand;
 mod exim;
 mod mail_through_exim;
 mod mail_through_postfix;
