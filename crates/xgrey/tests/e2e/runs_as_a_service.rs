@@ -55,7 +55,7 @@ fn it_says_where_it_listens_where_its_state_is_and_what_to_paste() {
     let said = server.output();
     let snippet =
         format!("check_policy_service {{ inet:{address}, timeout=5s, default_action=DUNNO }}");
-    for needle in [snippet.as_str(), place.path("state").to_str().unwrap(), "90 seconds"] {
+    for needle in [snippet.as_str(), place.path("state").to_str().unwrap(), "1 minute 30 seconds"] {
         assert!(said.contains(needle), "{needle:?} is missing in:\n{said}");
     }
 }
