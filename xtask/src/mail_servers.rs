@@ -142,7 +142,9 @@ impl Apt {
         run(Command::new("apt-get")
             .current_dir(folder)
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["--quiet=2", "-o", "APT::Sandbox::User=root"])
+            .args(["--quiet=2", "-o", "APT::Sandbox::User=root", "-o", "Dpkg::Use-Pty=0"])
+            // Another apt-get may be at work on this machine.
+            .args(["-o", "DPkg::Lock::Timeout=120"])
             .args(&arguments))
         .with_context(|| {
             let task = arguments.join(" ");
