@@ -1,42 +1,15 @@
-//! Debian's Exim, asking xgrey from its RCPT ACL by Postfix's protocol, delivering into a file.
+//! Debian's Exim, asking xgrey from its RCPT ACL as the manual says, delivering into a file.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
 
+use crate::manual;
 use crate::namespace::{Inside, Namespace};
 use crate::place::Place;
 use crate::wait::until;
 use crate::world::{self, Attempt, Mail};
-
-/// What an admin puts into the RCPT ACL, after the checks of who may relay; `HOST:PORT` stands
-/// for where xgrey listens.
-///
-/// `readsocket` writes the request, shuts its side down, reads to the end and makes line ends
-/// blanks. When nobody answers within five seconds, `action=DUNNO` lets the mail flow. An answer
-/// is `action=` and a word (`DEFER_IF_PERMIT`, `REJECT`, `PREPEND`) or an SMTP code, which Exim
-/// then uses. Exim has no `instance`, but adds no header line that the message has already.
-const ACL: &str = r"
-  warn
-    set acl_m_xgrey = ${readsocket{inet:HOST:PORT}{request=smtpd_access_policy\n\
-        protocol_state=RCPT\n\
-        client_address=$sender_host_address\n\
-        client_name=${if def:sender_host_name{$sender_host_name}{unknown}}\n\
-        helo_name=$sender_helo_name\n\
-        sender=$sender_address\n\
-        recipient=$local_part@$domain\n\
-        sasl_username=$authenticated_id\n\n}{5s}{ }{action=DUNNO}}
-  deny
-    condition = ${if match{$acl_m_xgrey}{^action=(REJECT|5)}}
-    message = ${sg{$acl_m_xgrey}{\N^action=(REJECT )?|\s+$\N}{}}
-  defer
-    condition = ${if match{$acl_m_xgrey}{^action=(DEFER|4)}}
-    message = ${sg{$acl_m_xgrey}{\N^action=(DEFER\w* )?|\s+$\N}{}}
-  warn
-    condition = ${if match{$acl_m_xgrey}{^action=PREPEND}}
-    add_header = ${sg{$acl_m_xgrey}{\N^action=PREPEND |\s+$\N}{}}
-";
 
 /// A running Exim with one SMTP listener.
 pub(crate) struct Exim {
@@ -112,7 +85,8 @@ impl Drop for Exim {
 /// `example.org` into one file.
 fn configuration(home: &str, address: SocketAddr, policy: SocketAddr) -> String {
     let (ip, port) = (address.ip(), address.port());
-    let acl = ACL.replace("HOST:PORT", &policy.to_string());
+    let acl =
+        manual::block(manual::EXIM, "readsocket").replace(manual::LISTENER, &policy.to_string());
     format!(
         "spool_directory = {home}/spool
 log_file_path = {home}/log/%slog

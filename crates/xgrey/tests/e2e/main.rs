@@ -16,6 +16,7 @@ mod asks_by_hand;
 mod exim;
 mod mail_through_exim;
 mod mail_through_postfix;
+mod manual;
 mod namespace;
 mod place;
 mod postfix;

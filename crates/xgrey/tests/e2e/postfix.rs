@@ -1,10 +1,11 @@
-//! Debian's Postfix, asking xgrey about each recipient, delivering into files.
+//! Debian's Postfix, asking xgrey about each recipient as the manual says, delivering into files.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
 
+use crate::manual;
 use crate::namespace::{Inside, Namespace};
 use crate::place::Place;
 use crate::smtp::Session;
@@ -106,6 +107,10 @@ impl Drop for Postfix {
 /// Listens on loopback only, does no look-ups, lets loopback clients play anybody, and delivers
 /// everything for `example.org` into one mailbox.
 fn main_cf(home: &str, policy: &str) -> String {
+    // As the manual says, but that Postfix exempts nobody by itself: xgrey is to do it.
+    let restrictions = manual::block(manual::POSTFIX, "check_policy_service")
+        .replace(&format!("inet:{}", manual::LISTENER), policy)
+        .replace("permit_sasl_authenticated, ", "");
     format!(
         "compatibility_level = 3.6
 queue_directory = {home}/queue
@@ -130,9 +135,7 @@ default_database_type = texthash
 smtpd_peername_lookup = no
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_client_connection_count_limit = 0
-smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination,
-    check_policy_service {{ {policy}, timeout=5s, default_action=DUNNO }}
-"
+{restrictions}"
     )
 }
 

@@ -91,6 +91,25 @@ fn what_is_in_flight_is_answered_before_it_ends() {
 }
 
 #[test]
+fn a_half_sent_request_comes_to_its_end_before_it_ends() {
+    let place = Place::new();
+    let mut server = Server::start(&place, SETTINGS);
+    let mut stream = connect(server.address());
+    stream.write_all(request("alice@example.net").as_bytes()).unwrap();
+    read_answer(&mut stream);
+    let request = request("carol@example.net");
+    let (first, rest) = request.split_at(request.len() / 2);
+    stream.write_all(first.as_bytes()).unwrap();
+    server.terminate();
+    until("the listener to close", || TcpStream::connect(server.address()).err());
+    stream.write_all(rest.as_bytes()).unwrap();
+    let answer = read_answer(&mut stream);
+    assert!(answer.contains("try again in 90 seconds"), "{answer:?}");
+    drop(stream);
+    assert_eq!(server.wait().code(), Some(0), "{}", server.output());
+}
+
+#[test]
 fn a_second_process_at_the_same_address_is_refused_and_told_of_the_first() {
     let place = Place::new();
     let server = Server::start(&place, SETTINGS);
