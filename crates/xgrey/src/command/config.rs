@@ -1,6 +1,7 @@
 //! `xgrey config check FILE` and `xgrey config default`.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::{Failure, serve};
 use crate::cli::ConfigCommand;
@@ -9,17 +10,20 @@ use crate::config::DEFAULT_TEXT;
 /// Does what is asked for. Mistakes are the failure; what is doubtful goes to standard error, what
 /// the settings come to, to standard output.
 pub fn run(command: &ConfigCommand) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match command {
-        ConfigCommand::Default => out.write_all(DEFAULT_TEXT.as_bytes())?,
-        ConfigCommand::Check { file } => {
-            let loaded = serve::load(Some(file))?;
-            eprint!("{}", loaded.report.render(serve::look()));
-            writeln!(out, "{}: no mistakes", loaded.name)?;
-            writeln!(out, "{}", loaded.config.summary())?;
-        }
-    }
+    let (printed, doubts) = match command {
+        ConfigCommand::Default => (DEFAULT_TEXT.to_owned(), String::new()),
+        ConfigCommand::Check { file } => check(file)?,
+    };
+    eprint!("{doubts}");
+    io::stdout().lock().write_all(printed.as_bytes())?;
     Ok(())
+}
+
+/// What the settings in a file come to, and what is doubtful about them.
+fn check(file: &Path) -> Result<(String, String), Failure> {
+    let loaded = serve::load(Some(file))?;
+    let settings = format!("{}: no mistakes\n{}\n", loaded.name, loaded.config.summary());
+    Ok((settings, loaded.report.render(serve::look())))
 }
 
 #[cfg(test)]
@@ -27,27 +31,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn check_prints_the_report_or_the_summary_and_says_how_to_exit() {
+    fn a_configuration_is_either_put_into_words_or_refused_with_its_mistakes() {
         let directory = tempfile::tempdir().unwrap();
-        let check_text = |text: &str| {
-            let path = directory.path().join("xgrey.toml");
-            std::fs::write(&path, text).unwrap();
-            let (mut out, mut errors) = (Vec::new(), Vec::new());
-            let code = check(&path, Look::Plain, &mut out, &mut errors).unwrap();
-            (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
-        };
-        let (code, out, errors) = check_text("embargo = \"2m\"");
-        assert_eq!((code, &*errors), (0, ""));
-        assert!(out.contains("xgrey.toml: no mistakes\nembargo 2 minutes, "), "{out}");
-        let (code, out, errors) = check_text("embargo = \"2 min\"");
-        assert_eq!((code, &*out), (2, ""));
-        assert!(errors.contains("xgrey.toml:1:11"), "{errors}");
-    }
+        let path = directory.path().join("xgrey.toml");
+        std::fs::write(&path, "embargo = \"2m\"").unwrap();
+        let (settings, doubts) = check(&path).unwrap();
+        assert!(settings.contains("xgrey.toml: no mistakes\nembargo 2 minutes, "), "{settings}");
+        assert_eq!(doubts, "");
 
-    #[test]
-    fn default_prints_the_commented_default() {
-        let mut printed = Vec::new();
-        assert_eq!(default(&mut printed).unwrap(), 0);
-        assert_eq!(printed, DEFAULT_TEXT.as_bytes());
+        std::fs::write(&path, "embargo = \"2 min\"").unwrap();
+        let Err(Failure::Usage(report)) = check(&path) else { panic!("not refused") };
+        assert!(report.contains("xgrey.toml:1:11"), "{report}");
     }
 }

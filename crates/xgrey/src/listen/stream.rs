@@ -108,8 +108,10 @@ async fn run(connection: &Connection, worker: &WorkerContext) -> io::Result<()> 
 }
 
 /// What is owed for one request of a batch.
-enum Due<'a> {
-    Answer(Query<'a>),
+#[derive(Clone, Copy)]
+enum Due {
+    /// The answer to the next of the batch's queries.
+    Answer,
     NoObjection,
 }
 
@@ -123,7 +125,7 @@ async fn batch(
     worker: &WorkerContext,
     replies: &mut Vec<u8>,
 ) -> usize {
-    let mut dues = ArrayVec::<Due<'_>, BATCH_MAX>::new();
+    let mut dues = ArrayVec::<Due, BATCH_MAX>::new();
     let mut queries = ArrayVec::<Query<'_>, BATCH_MAX>::new();
     let mut used = 0;
     while !dues.is_full() {
@@ -137,43 +139,52 @@ async fn batch(
             Decoded::Discard { used: dropped } => used += dropped,
             Decoded::Message { used: length, request } => {
                 used += length;
-                dues.push(due(request, now, worker));
-                if let Some(Due::Answer(query)) = dues.last() {
-                    queries.push(*query);
-                }
+                dues.push(match request {
+                    Request::Ask(query) => {
+                        queries.push(query);
+                        Due::Answer
+                    }
+                    Request::Pass(_) => {
+                        worker.counters().event(Event::OtherStage);
+                        Due::NoObjection
+                    }
+                    Request::Faulty(fault) => {
+                        worker.counters().event(Event::Faulty);
+                        worker.faults().report(&fault, now);
+                        Due::NoObjection
+                    }
+                });
             }
         }
     }
-    let policy = worker.service().policy();
-    let mut outcomes = ArrayVec::<Outcome, BATCH_MAX>::new();
-    worker.service().answer(&policy, now, &queries, &mut outcomes).await;
-    worker.note(&policy, now, &queries, &outcomes);
-    let mut outcomes = outcomes.into_iter();
-    for due in dues {
-        match due {
-            Due::NoObjection => postfix::encode_no_objection(replies),
-            Due::Answer(query) => match outcomes.next() {
-                Some(outcome) => {
-                    postfix::encode(outcome.effect, &query, &policy.replies, replies);
-                }
-                None => postfix::encode_no_objection(replies),
-            },
-        }
+    if !dues.is_empty() {
+        reply(&queries, &dues, now, worker, replies).await;
     }
     used
 }
 
-fn due<'a>(request: Request<'a>, now: Timestamp, worker: &WorkerContext) -> Due<'a> {
-    match request {
-        Request::Ask(query) => Due::Answer(query),
-        Request::Pass(_) => {
-            worker.counters().event(Event::OtherStage);
-            Due::NoObjection
-        }
-        Request::Faulty(fault) => {
-            worker.counters().event(Event::Faulty);
-            worker.faults().report(&fault, now);
-            Due::NoObjection
+/// Decides `queries` and appends what is due, in order.
+async fn reply(
+    queries: &[Query<'_>],
+    dues: &[Due],
+    now: Timestamp,
+    worker: &WorkerContext,
+    replies: &mut Vec<u8>,
+) {
+    let policy = worker.service().policy();
+    let mut outcomes = ArrayVec::<Outcome, BATCH_MAX>::new();
+    worker.service().answer(&policy, now, queries, &mut outcomes).await;
+    worker.note(&policy, now, queries, &outcomes);
+    let mut answered = queries.iter().zip(&outcomes);
+    for due in dues {
+        match due {
+            Due::NoObjection => postfix::encode_no_objection(replies),
+            Due::Answer => match answered.next() {
+                Some((query, outcome)) => {
+                    postfix::encode(outcome.effect, query, &policy.replies, replies);
+                }
+                None => postfix::encode_no_objection(replies),
+            },
         }
     }
 }
