@@ -8,7 +8,6 @@
 //! Never knows: which keys there are, or what is allowed. It prints nothing.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -162,14 +161,6 @@ pub enum Look {
     Plain,
     /// With ANSI colours, for a terminal.
     Coloured,
-}
-
-impl Look {
-    /// Coloured if standard error is a terminal, unless the variable `NO_COLOR` is set.
-    pub fn for_standard_error() -> Self {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if io::stderr().is_terminal() && !plain { Self::Coloured } else { Self::Plain }
-    }
 }
 
 /// Everything that was found in one go.
