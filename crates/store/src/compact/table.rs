@@ -55,7 +55,8 @@ struct Step {
 }
 
 /// The buckets that can be reached from a fingerprint's homes by pushing slots to their other
-/// homes, nearest first. None is listed twice, so a way to one never crosses itself.
+/// homes, nearest first, each only once. The way to one never crosses itself: what lies behind a
+/// bucket that comes up again was reached without it before.
 struct Search {
     steps: [Step; SEARCH_BUCKETS_MAX],
     len: usize,
