@@ -213,12 +213,16 @@ impl CompactStore {
     }
 
     /// Goes by another timing from now on. Each tuple keeps its time, to the old unit or the new
-    /// one, whichever is coarser. Shards change over one after the other.
+    /// one, whichever is coarser. Shards change over one after the other, each for as long as it
+    /// takes to pass over its slots.
     pub fn retime(&self, now: Timestamp, timing: Timing) {
         let now = self.advance(now);
         let scale = Arc::new(Scale::new(timing));
         // Held until all have changed: of two that come at once, one has the last word everywhere.
         let mut sweeper = self.sweeper.lock();
+        if *sweeper.scale.timing() == timing {
+            return;
+        }
         for shard in &self.shards {
             shard.0.lock().rescale(now, Arc::clone(&scale));
         }

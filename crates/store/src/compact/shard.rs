@@ -16,8 +16,9 @@ use greylist::{Secs, State, Timestamp, Touch, Tuple};
 
 use super::{Fingerprint, LANES, Moment, Place, Placed, Scale, Slot, Table, Worth};
 
-/// How long after the end of the embargo a grey tuple is kept whatever happens: honest servers have
-/// retried by then (`greylisting-field.md`, section 2; first retries come within half an hour).
+/// How long after the end of the embargo a grey tuple is kept whatever happens. RFC 5321, section
+/// 4.5.4.1, has senders wait for half an hour between tries: one that was too early then comes back
+/// within this time.
 const RETRY_SPAN: Secs = Secs::new(30 * 60);
 
 /// Buckets of a shard's first table.
@@ -383,5 +384,57 @@ impl Shard {
         tally.rebuilds += 1;
         (self.table, self.tally) = (table, tally);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use greylist::{Timing, TupleKey};
+
+    const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
+
+    fn at(secs: u32) -> Timestamp {
+        START.after(Secs::new(secs))
+    }
+
+    fn shard(buckets_max: u32) -> Shard {
+        Shard::new(Arc::new(Scale::new(Timing::DEFAULT)), Limits { buckets_max, seed: 5 })
+    }
+
+    /// The store's time is read before the lock is taken: another thread may have been faster.
+    #[test]
+    fn a_touch_that_comes_to_the_lock_late_does_not_turn_time_back() {
+        let mut shard = shard(64);
+        let fingerprint = Fingerprint::of(TupleKey(1));
+        let early = Touch::Early { wait: Secs::new(60) };
+        assert!(matches!(shard.touch(at(5000), fingerprint), Touch::New { .. }));
+        assert_eq!(shard.touch(at(0), fingerprint), early);
+        shard.sweep(at(0));
+        shard.rescale(at(0), Arc::new(Scale::new(Timing::RFC6647)));
+        assert_eq!(shard.touch(at(0), fingerprint), early);
+    }
+
+    #[test]
+    fn sizes_grow_by_a_quarter_in_the_mean_up_to_the_bound_and_not_in_step() {
+        let sizes = |seed| {
+            let shard = Shard { limits: Limits { buckets_max: 20_000, seed }, ..shard(0) };
+            let next = move |&buckets: &u32| Some(shard.larger(buckets));
+            let sizes = std::iter::successors(Some(0), next);
+            sizes.take_while(|&buckets| buckets < 20_000).collect::<Vec<_>>()
+        };
+        let mut steps = 0;
+        for seed in 0..100 {
+            let sizes = sizes(seed);
+            assert_eq!(sizes[1], BUCKETS_MIN, "{sizes:?}");
+            for pair in sizes[1..].windows(2) {
+                assert!(pair[1] > pair[0] && pair[1] <= pair[0] * 11 / 8 + 1, "{sizes:?}");
+            }
+            steps += sizes.len();
+        }
+        // From 2 to 20,000 are 41 times a quarter, but for the first sizes, which are so small that
+        // one bucket more is more than that.
+        assert!((3600..=4400).contains(&steps), "{steps}");
+        assert_ne!(sizes(1)[20..30], sizes(2)[20..30]);
     }
 }
