@@ -52,7 +52,6 @@ impl Row {
             .collect::<Option<_>>()?;
         // Each word of the address is printed as this machine reads it from memory, so its bytes in
         // this machine's order are the address's in the order of the network.
-        #[expect(clippy::host_endian_bytes, reason = "the kernel prints words in the host's order")]
         let octets: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let ip: IpAddr = if let Ok(octets) = <[u8; 4]>::try_from(octets.as_slice()) {
             Ipv4Addr::from(octets).into()

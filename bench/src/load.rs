@@ -227,36 +227,58 @@ impl Load {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         let data = EventData::new_u64(key as u64);
-        epoll::add(&self.epoll, &socket, data, READING)?;
+        epoll::add(
+            &self.epoll,
+            &socket,
+            data,
+            if std::env::var_os("XG_LOADEDGE").is_some() {
+                EventFlags::IN | EventFlags::ET
+            } else {
+                READING
+            },
+        )?;
         Ok(socket.into())
     }
 
-    /// Sends the next request on a connection that waits for nothing.
+    /// Sends the next request on a connection that waits for nothing. A connection found broken
+    /// gets one new one; if that breaks as well, it rests until the next run.
     fn ask(&mut self, key: usize, now: Instant, traffic: &mut impl Traffic, tally: &mut Tally) {
-        let connection = &mut self.connections[key];
-        let Some(socket) = &connection.socket else { return };
-        if connection.asked.is_some() {
-            return;
-        }
-        let Some(request) = traffic.request() else { return };
-        connection.asked = Some(now);
-        self.outstanding += 1;
-        match send(socket, request, SendFlags::NOSIGNAL) {
-            Ok(sent) if sent == request.len() => {}
-            sent => {
-                // Rare: the socket takes a whole request while it has nothing else to carry.
-                let sent = match sent {
-                    Ok(sent) => sent,
-                    Err(Errno::AGAIN | Errno::INTR) => 0,
-                    Err(_) => return self.lose(key, Loss::Closed, tally),
-                };
-                connection.unsent.extend_from_slice(&request[sent..]);
-                self.send_rest(key, tally);
+        for _ in 0..2 {
+            match self.try_ask(key, now, traffic) {
+                Ok(()) => return,
+                Err(_) => self.lose(key, Loss::Closed, tally),
             }
         }
     }
 
-    fn send_rest(&mut self, key: usize, tally: &mut Tally) {
+    fn try_ask(
+        &mut self,
+        key: usize,
+        now: Instant,
+        traffic: &mut impl Traffic,
+    ) -> Result<(), Errno> {
+        let connection = &mut self.connections[key];
+        let Some(socket) = &connection.socket else { return Ok(()) };
+        if connection.asked.is_some() {
+            return Ok(());
+        }
+        let Some(request) = traffic.request() else { return Ok(()) };
+        let sent = match send(socket, request, SendFlags::NOSIGNAL) {
+            Ok(sent) => sent,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(errno) => return Err(errno),
+        };
+        if sent < request.len() {
+            // Rare: the socket takes a whole request while it has nothing else to carry.
+            connection.unsent.extend_from_slice(&request[sent..]);
+            epoll::modify(&self.epoll, socket, EventData::new_u64(key as u64), SENDING)?;
+        }
+        connection.asked = Some(now);
+        self.outstanding += 1;
+        Ok(())
+    }
+
+    fn send_rest(&mut self, key: usize, traffic: &mut impl Traffic, tally: &mut Tally) {
         let connection = &mut self.connections[key];
         let Some(socket) = &connection.socket else { return };
         let data = EventData::new_u64(key as u64);
@@ -270,7 +292,7 @@ impl Load {
             Err(errno) => Err(errno),
         };
         if waiting.is_err() {
-            self.lose(key, Loss::Closed, tally);
+            self.start_again(key, Loss::Closed, traffic, tally);
         }
     }
 
@@ -286,7 +308,7 @@ impl Load {
         let connection = &mut self.connections[key];
         let Some(socket) = &connection.socket else { return };
         if flags.contains(EventFlags::OUT) && !connection.unsent.is_empty() {
-            return self.send_rest(key, tally);
+            return self.send_rest(key, traffic, tally);
         }
         let read = match recv(socket, &mut *inbox, RecvFlags::empty()) {
             Ok((0, _)) => return self.start_again(key, Loss::Closed, traffic, tally),
@@ -370,8 +392,9 @@ impl Load {
     }
 }
 
-/// What a connection waits for while its request is away.
-const READING: EventFlags = EventFlags::IN;
+/// What a connection waits for while its request is away. Edges: one read takes all that a right
+/// reply can be, so nothing is left that would need a second event.
+const READING: EventFlags = EventFlags::IN.union(EventFlags::ET);
 /// What it waits for while part of its request is still here.
 const SENDING: EventFlags = EventFlags::IN.union(EventFlags::OUT);
 
@@ -393,5 +416,113 @@ impl<T: Traffic> Traffic for Silent<'_, T> {
 
     fn reply(&mut self, bytes: &[u8]) -> Verdict {
         self.0.reply(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{self, Sender};
+    use std::thread;
+
+    use super::*;
+
+    /// Long enough for any of this; what is tested ends by itself.
+    const PLENTY: Duration = Duration::from_secs(60);
+
+    /// Asks the same so many times; a reply ends in a full stop, and no other byte is right.
+    struct Same {
+        request: Vec<u8>,
+        left: usize,
+        beginnings: Vec<Vec<u8>>,
+        on_beginning: Sender<()>,
+    }
+
+    impl Traffic for Same {
+        fn request(&mut self) -> Option<&[u8]> {
+            self.left = self.left.checked_sub(1)?;
+            Some(&self.request)
+        }
+
+        fn reply(&mut self, bytes: &[u8]) -> Verdict {
+            match bytes.split_last() {
+                Some((b'.', rest)) if rest.iter().all(|&byte| byte == b'a') => Verdict::Whole,
+                _ if bytes.iter().all(|&byte| byte == b'a') => {
+                    self.beginnings.push(bytes.to_vec());
+                    self.on_beginning.send(()).unwrap();
+                    Verdict::Incomplete
+                }
+                _ => Verdict::Wrong,
+            }
+        }
+    }
+
+    /// Runs `times` requests of `length` bytes on one connection against a server that sends its
+    /// reply in `pieces`, each once the one before has been seen.
+    fn run(times: usize, length: usize, pieces: &'static [&'static str]) -> (Tally, Same) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (on_beginning, beginnings) = mpsc::channel();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = vec![0; length];
+            for _ in 0..times {
+                stream.read_exact(&mut request).unwrap();
+                for (index, piece) in pieces.iter().enumerate() {
+                    if index > 0 {
+                        beginnings.recv().unwrap();
+                    }
+                    stream.write_all(piece.as_bytes()).unwrap();
+                }
+            }
+            stream
+        });
+        let mut load = Load::connect(address, 1, PLENTY).unwrap();
+        let request = vec![b'?'; length];
+        let mut traffic = Same { request, left: times, beginnings: Vec::new(), on_beginning };
+        let mut tally = Tally::new().unwrap();
+        load.run(&mut traffic, clock::now() + PLENTY, &mut tally).unwrap();
+        tally.errors = tally.errors.plus(load.finish(&mut traffic).unwrap());
+        drop(server.join());
+        (tally, traffic)
+    }
+
+    #[test]
+    fn a_reply_in_pieces_is_one_reply() {
+        let (tally, traffic) = run(3, 900, &["a", "aa", "."]);
+        assert_eq!((tally.replies, tally.errors), (3, Errors::default()));
+        assert_eq!(traffic.beginnings, [&b"a"[..], b"aaa"].repeat(3));
+        assert_eq!(tally.latency.len(), 3);
+        assert!(tally.latency.min() > 0);
+    }
+
+    #[test]
+    fn a_request_that_the_socket_takes_in_pieces_arrives_whole() {
+        // More than a socket's buffers hold (net.ipv4.tcp_wmem and tcp_rmem end at a few MiB).
+        let (tally, _) = run(2, 16 << 20, &["."]);
+        assert_eq!((tally.replies, tally.errors), (2, Errors::default()));
+    }
+
+    #[test]
+    fn a_wrong_reply_is_counted_and_not_taken_for_a_right_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 3];
+            stream.read_exact(&mut request).unwrap();
+            stream.write_all(b"b").unwrap();
+            (stream, listener)
+        });
+        let mut load = Load::connect(address, 1, PLENTY).unwrap();
+        let (on_beginning, _beginnings) = mpsc::channel();
+        let request = b"???".to_vec();
+        let mut traffic = Same { request, left: 1, beginnings: Vec::new(), on_beginning };
+        let mut tally = Tally::new().unwrap();
+        load.run(&mut traffic, clock::now() + PLENTY, &mut tally).unwrap();
+        assert_eq!(tally.errors, Errors { wrong_replies: 1, ..Errors::default() });
+        assert_eq!(tally.replies, 0);
+        drop(server.join());
     }
 }

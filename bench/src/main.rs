@@ -41,7 +41,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Closed-loop load over Postfix's policy protocol
+    /// Closed-loop load over Postfix's policy protocol, as ratios to a null server in the same run
+    ///
+    /// Without --server or --spawn, the xgrey of the same build is started in a directory of its
+    /// own, with an embargo of one second, so that the known tuples have passed when measuring
+    /// begins.
     Policy(Box<policy::Options>),
     /// The null server: finds the end of each request and answers DUNNO
     #[command(hide = true)]

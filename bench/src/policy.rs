@@ -32,10 +32,7 @@ const PRIME_TIME_MAX: Duration = Duration::from_secs(10);
 /// Open files besides the connections: epoll, pipes, `/proc`.
 const FILES_BESIDE: u64 = 64;
 
-/// Closed-loop load over Postfix's policy protocol, as ratios to a null server in the same run.
-///
-/// Without --server or --spawn, the xgrey of the same build is started in a directory of its own
-/// (with an embargo of one second, so that the known tuples have passed when measuring begins).
+/// What to measure, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The server to measure, already running
@@ -54,13 +51,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = parse_connections)]
     connections: Vec<usize>,
     /// How long each measurement takes
-    #[arg(long, default_value = "5", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     seconds: Duration,
     /// How long load runs before each measurement
     #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_seconds)]
     warm_up: Duration,
     /// How often each server is measured with each number of connections
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Share of tuples that were never asked about before
     #[arg(long, value_name = "PERCENT", default_value = "50%")]
@@ -75,7 +72,7 @@ pub(crate) struct Options {
     /// is shorter: they have then passed [default: 2 for the xgrey started here, else not]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pass_after: Option<Duration>,
-    /// Follows all that is random; the report names it [default: another one each time]
+    /// The number that all that is random follows from; the report names it [default: another one each time]
     #[arg(long)]
     seed: Option<u64>,
     /// How long a reply may take until it counts as an error
@@ -145,7 +142,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         list => list.to_vec(),
     };
     let mix = Mix::new(options.new, options.retried)?;
-    let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
+    let seed = options.seed.unwrap_or_else(random_seed);
     let machine = machine();
     let most = connections.iter().copied().max().unwrap_or(0).max(PRIME_CONNECTIONS);
     raise_file_limit(most as u64 + FILES_BESIDE)?;
@@ -381,9 +378,8 @@ fn measure(options: &Options, server: &mut Server, connections: usize) -> anyhow
             p999_ns: at(99.9),
             max_ns: tally.latency.max(),
         },
-        server_cpu_seconds: process::spent(&server_cpu, &server_cpu_after)
-            .map(|time| time.as_secs_f64()),
-        load_cpu_seconds: process::spent(&load_cpu, &load_cpu_after).map(|time| time.as_secs_f64()),
+        server_used: process::used_between(&server_cpu, &server_cpu_after),
+        load_used: process::used_between(&load_cpu, &load_cpu_after),
         resident_bytes,
         actions,
         errors,
@@ -449,6 +445,11 @@ fn machine() -> Machine {
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         kernel: format!("{system} {release} {hardware}"),
     }
+}
+
+/// Another one each time, and short enough for JSON's readers, many of which keep 53 bits.
+fn random_seed() -> u64 {
+    RandomState::new().hash_one("seed") >> 32
 }
 
 /// Makes room for so many open files, here and in the servers started here.

@@ -27,8 +27,17 @@ const OUTPUT_SHOWN_BYTES: usize = 2000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process(u32);
 
-/// CPU time that each thread of a process had used at one moment, in nanoseconds, by thread id.
-pub(crate) type CpuTimes = BTreeMap<u32, u64>;
+/// The time that each thread of a process had used up to one moment, by thread id.
+pub(crate) type CpuTimes = BTreeMap<u32, Used>;
+
+/// Time that a thread, or a process, has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// On a CPU, in nanoseconds.
+    pub(crate) ran_ns: u64,
+    /// Ready to run while its CPU did other work, in nanoseconds; zero where that isn't known.
+    pub(crate) waited_ns: u64,
+}
 
 impl Process {
     /// The process with this number.
@@ -41,10 +50,11 @@ impl Process {
         Self(std::process::id())
     }
 
-    /// What the kernel calls it, such as `postgrey`: at most 15 bytes.
+    /// What it calls itself, such as `postgrey`: at most 15 bytes. Some add arguments; those are
+    /// left out.
     pub(crate) fn name(self) -> Option<String> {
         let name = fs::read_to_string(format!("/proc/{}/comm", self.0)).ok()?;
-        Some(name.trim_end().to_owned())
+        name.split_ascii_whitespace().next().map(str::to_owned)
     }
 
     /// Memory that is resident, in bytes, of it and what it started.
@@ -58,11 +68,11 @@ impl Process {
         self.family().into_iter().map(of).sum()
     }
 
-    /// CPU time that each of its threads has used. From `schedstat`, which counts nanoseconds; from
+    /// The time that each of its threads has used. From `schedstat`, which counts nanoseconds; from
     /// `stat`, which counts ticks of 10 ms, where the kernel has no `schedstat`.
     pub(crate) fn cpu_times(self) -> CpuTimes {
         let threads = self.family().into_iter().flat_map(threads_of);
-        threads.filter_map(|path| Some((id_of(&path)?, thread_cpu_time(&path)?))).collect()
+        threads.filter_map(|path| Some((id_of(&path)?, time_used(&path)?))).collect()
     }
 
     /// Binds all its threads to one CPU.
@@ -102,13 +112,18 @@ impl Process {
     }
 }
 
-/// CPU time spent between two looks. A thread that ended in between counts no more.
-pub(crate) fn spent(before: &CpuTimes, after: &CpuTimes) -> Option<Duration> {
+/// Time used between two looks. A thread that ended in between counts no more.
+pub(crate) fn used_between(before: &CpuTimes, after: &CpuTimes) -> Option<Used> {
     if after.is_empty() {
         return None;
     }
-    let each = after.iter().map(|(thread, ns)| ns - before.get(thread).unwrap_or(&0).min(ns));
-    Some(Duration::from_nanos(each.sum()))
+    let mut sum = Used::default();
+    for (thread, after) in after {
+        let before = before.get(thread).copied().unwrap_or_default();
+        sum.ran_ns += after.ran_ns.saturating_sub(before.ran_ns);
+        sum.waited_ns += after.waited_ns.saturating_sub(before.waited_ns);
+    }
+    Some(sum)
 }
 
 /// The folders of a process's threads.
@@ -121,12 +136,15 @@ fn id_of(thread: &std::path::Path) -> Option<u32> {
     thread.file_name()?.to_str()?.parse().ok()
 }
 
-fn thread_cpu_time(thread: &std::path::Path) -> Option<u64> {
+fn time_used(thread: &std::path::Path) -> Option<Used> {
     if let Ok(text) = fs::read_to_string(thread.join("schedstat")) {
-        return text.split_ascii_whitespace().next()?.parse().ok();
+        let mut numbers = text.split_ascii_whitespace().map(str::parse::<u64>);
+        let (ran_ns, waited_ns) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        return Some(Used { ran_ns, waited_ns });
     }
-    ticks_in_stat(&fs::read_to_string(thread.join("stat")).ok()?)
-        .map(|ticks| ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())
+    let ticks = ticks_in_stat(&fs::read_to_string(thread.join("stat")).ok()?)?;
+    let ran_ns = ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second();
+    Some(Used { ran_ns, waited_ns: 0 })
 }
 
 /// User and system time, in ticks: fields 14 and 15 of a line of `stat`.
@@ -318,12 +336,15 @@ mod tests {
     }
 
     #[test]
-    fn time_spent_is_of_threads_that_are_still_there() {
-        let times = |of: &[(u32, u64)]| of.iter().copied().collect::<CpuTimes>();
+    fn time_used_is_that_of_threads_which_are_still_there() {
+        let times = |of: &[(u32, u64)]| -> CpuTimes {
+            of.iter().map(|&(id, ns)| (id, Used { ran_ns: ns, waited_ns: ns / 10 })).collect()
+        };
         let before = times(&[(1, 100), (2, 5_000)]);
-        assert_eq!(spent(&before, &times(&[(1, 400), (3, 50)])), Some(Duration::from_nanos(350)));
-        assert_eq!(spent(&before, &before), Some(Duration::ZERO));
-        assert_eq!(spent(&before, &times(&[])), None);
+        let used = used_between(&before, &times(&[(1, 400), (3, 50)]));
+        assert_eq!(used, Some(Used { ran_ns: 350, waited_ns: 35 }));
+        assert_eq!(used_between(&before, &before), Some(Used::default()));
+        assert_eq!(used_between(&before, &times(&[])), None);
     }
 
     #[test]
@@ -333,10 +354,12 @@ mod tests {
         assert!(this.resident_bytes().unwrap() > 100 * 1024);
         let before = this.cpu_times();
         let mut number = 1_u64;
-        while spent(&before, &this.cpu_times()).unwrap() == Duration::ZERO {
+        while used_between(&before, &this.cpu_times()).unwrap().ran_ns == 0 {
             number = std::hint::black_box(number.wrapping_mul(3));
         }
-        assert!(Process::new(u32::MAX).cpu_times().is_empty());
-        assert_eq!(Process::new(u32::MAX).resident_bytes(), None);
+        let nobody = Process::new(u32::MAX);
+        assert!(nobody.cpu_times().is_empty());
+        assert_eq!(nobody.resident_bytes(), None);
+        assert!(nobody.pin(0).is_err());
     }
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::load::Errors;
+use crate::process::Used;
 
 pub(crate) use goals::Goal;
 
@@ -27,10 +28,10 @@ pub(crate) struct Sample {
     pub(crate) seconds: f64,
     pub(crate) replies: u64,
     pub(crate) latency: Latency,
-    /// CPU time of the server in seconds, where it could be read.
-    pub(crate) server_cpu_seconds: Option<f64>,
-    /// CPU time of the load generator in seconds.
-    pub(crate) load_cpu_seconds: Option<f64>,
+    /// CPU time of the server, where it could be read.
+    pub(crate) server_used: Option<Used>,
+    /// CPU time of the load generator.
+    pub(crate) load_used: Option<Used>,
     /// Resident memory of the server at the end, in bytes.
     pub(crate) resident_bytes: Option<u64>,
     pub(crate) actions: BTreeMap<String, u64>,
@@ -43,8 +44,8 @@ impl Sample {
     }
 
     fn cpu_micros_per_request(&self) -> Option<f64> {
-        let seconds = self.server_cpu_seconds?;
-        (self.replies > 0).then(|| seconds * 1e6 / self.replies as f64)
+        let ran_ns = self.server_used?.ran_ns;
+        (self.replies > 0).then(|| ran_ns as f64 / 1e3 / self.replies as f64)
     }
 
     fn p99(&self) -> Option<f64> {
@@ -147,16 +148,21 @@ pub(crate) struct Row {
     pub(crate) requests_per_second: Spread,
     /// Its requests/s divided by the null server's.
     pub(crate) rate_ratio: Option<Spread>,
+    /// Requests/s of the server under test divided by this one's, for the servers beside it.
+    pub(crate) tested_rate_ratio: Option<Spread>,
     /// CPU time of the server for each request, in microseconds.
     pub(crate) cpu_micros_per_request: Option<Spread>,
     pub(crate) cpu_ratio: Option<Spread>,
     /// Medians over the rounds, but the highest of the maxima.
     pub(crate) latency: Latency,
     pub(crate) p99_ratio: Option<Spread>,
-    /// Which part of the time the server's, and the load generator's, CPU was busy: at 1 the load
-    /// generator may be what limits the rate.
-    pub(crate) server_cpu_busy: Option<f64>,
-    pub(crate) load_cpu_busy: Option<f64>,
+    /// Which part of the time the server, and the load generator, ran.
+    pub(crate) server_busy: Option<f64>,
+    pub(crate) load_busy: Option<f64>,
+    /// Which part of the time they were ready to run and their CPU did something else, in the worst
+    /// round: what else the machine was doing.
+    pub(crate) server_waited: Option<f64>,
+    pub(crate) load_waited: Option<f64>,
     pub(crate) resident_bytes: Option<u64>,
     pub(crate) replies: u64,
     pub(crate) actions: BTreeMap<String, u64>,
@@ -242,9 +248,13 @@ fn row(
         median(&|sample| (sample.replies > 0).then(|| number(&sample.latency) as f64))
             .map_or(0, |ns| ns.round() as u64)
     };
-    let busy = |seconds: fn(&Sample) -> Option<f64>| {
-        median(&|sample| Some(seconds(sample)? / sample.seconds).filter(|busy| busy.is_finite()))
+    let part = |of: fn(&Sample) -> Option<Used>, ns: fn(Used) -> u64| {
+        Spread::of(rounds.iter().filter_map(|sample| {
+            Some(ns(of(sample)?) as f64 / 1e9 / sample.seconds).filter(|part| part.is_finite())
+        }))
     };
+    let ran = |of| part(of, |used| used.ran_ns).map(|part| part.median);
+    let waited = |of| part(of, |used| used.waited_ns).map(|part| part.max);
     let mut actions = BTreeMap::new();
     for (action, count) in rounds.iter().flat_map(|sample| &sample.actions) {
         *actions.entry(action.clone()).or_insert(0) += count;
@@ -255,6 +265,9 @@ fn row(
         server_index: server,
         requests_per_second: Spread::of(rounds.iter().map(|sample| sample.requests_per_second()))?,
         rate_ratio: to_null(|sample| Some(sample.requests_per_second())),
+        tested_rate_ratio: (server > 1)
+            .then(|| ratios(&select(1), &rounds, |sample| Some(sample.requests_per_second())))
+            .flatten(),
         cpu_micros_per_request: Spread::of(
             rounds.iter().filter_map(|sample| sample.cpu_micros_per_request()),
         ),
@@ -267,8 +280,10 @@ fn row(
             max_ns: rounds.iter().map(|sample| sample.latency.max_ns).max()?,
         },
         p99_ratio: to_null(Sample::p99),
-        server_cpu_busy: busy(|sample| sample.server_cpu_seconds),
-        load_cpu_busy: busy(|sample| sample.load_cpu_seconds),
+        server_busy: ran(|sample| sample.server_used),
+        load_busy: ran(|sample| sample.load_used),
+        server_waited: waited(|sample| sample.server_used),
+        load_waited: waited(|sample| sample.load_used),
         resident_bytes: rounds.last()?.resident_bytes,
         replies: rounds.iter().map(|sample| sample.replies).sum(),
         actions,
@@ -295,10 +310,17 @@ mod tests {
                 p999_ns: p50_ns * 3,
                 max_ns: p50_ns * 8 + round as u64,
             },
-            server_cpu_seconds: Some(rate as f64 * 2.0 * 1.2e-5 * (1.0 + 0.1 * server as f64)),
-            load_cpu_seconds: Some(1.99),
+            server_used: Some(Used {
+                ran_ns: rate * 2 * (7_000 + 700 * server as u64),
+                waited_ns: 1_000_000,
+            }),
+            load_used: Some(Used { ran_ns: rate.min(100_000) * 19_900, waited_ns: 2_000_000 }),
             resident_bytes: Some((2 + 3 * server as u64) << 20),
-            actions: BTreeMap::from([("DUNNO".to_owned(), rate), ("DEFER".to_owned(), rate)]),
+            actions: ["DUNNO", "DEFER_IF_PERMIT"]
+                .into_iter()
+                .filter(|_| rate > 0)
+                .map(|action| (action.to_owned(), rate))
+                .collect(),
             errors: Errors::default(),
         }
     }
@@ -346,8 +368,10 @@ mod tests {
                 }
             }
         }
-        samples.last_mut().unwrap().errors = Errors { timeouts: 7, closed: 2, ..Errors::default() };
-        samples[1].server_cpu_seconds = None;
+        let last = samples.last_mut().unwrap();
+        last.errors = Errors { timeouts: 7, closed: 2, ..Errors::default() };
+        samples[1].server_used = None;
+        samples[4].server_used.as_mut().unwrap().waited_ns = 200_000_000;
         samples
     }
 

@@ -78,24 +78,15 @@ pub(super) fn judge(rows: &[Row], decision_log: Option<DecisionLog>) -> Vec<Goal
             goal("p99 latency", row.p99_ratio, (Bound::AtMost, P99_MAX));
         }
     }
-    if let Some(row) = find(1, POSTGREY_CONNECTIONS) {
-        let besides = rows.iter().filter(|beside| {
-            beside.connections == POSTGREY_CONNECTIONS
-                && beside.server_index > 1
-                && beside.server.starts_with("postgrey")
-        });
-        goals.extend(besides.map(|beside| {
-            let (ours, theirs) = (row.rate_ratio, beside.rate_ratio);
-            let measured = ours.zip(theirs).map(|(ours, theirs)| ours.median / theirs.median);
-            let wanted = (Bound::AtLeast, POSTGREY_MIN);
-            Goal::new(
-                "requests/s",
-                &beside.server,
-                POSTGREY_CONNECTIONS,
-                measured.filter(|ratio| ratio.is_finite()),
-                wanted,
-            )
-        }));
-    }
+    let postgreys = rows.iter().filter(|row| {
+        row.connections == POSTGREY_CONNECTIONS
+            && row.server_index > 1
+            && row.server.starts_with("postgrey")
+    });
+    goals.extend(postgreys.map(|row| {
+        let measured = row.tested_rate_ratio.map(|ratio| ratio.median);
+        let wanted = (Bound::AtLeast, POSTGREY_MIN);
+        Goal::new("requests/s", &row.server, row.connections, measured, wanted)
+    }));
     goals
 }

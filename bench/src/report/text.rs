@@ -10,12 +10,15 @@ use super::{DecisionLog, Report, Row, Spread, units};
 
 /// From this share on the load generator's CPU may be what limits the rate.
 const LOAD_BUSY: f64 = 0.97;
+/// From this part of the time on that a CPU did other work, the figures say more about that work.
+const DISTURBED: f64 = 0.02;
 
 pub(super) fn write(report: &Report) -> String {
     let mut out = String::new();
     head(report, &mut out);
     let _ = writeln!(out, "\n{}\n", table(&report.rows));
     notes(report, &mut out);
+    besides(report, &mut out);
     goals(report, &mut out);
     out
 }
@@ -96,10 +99,30 @@ fn spread(row: &Row, ratio: Option<Spread>) -> String {
     match ratio {
         // It is the measure itself.
         Some(_) if row.server_index == 0 => "1".to_owned(),
-        Some(Spread { median, min, max }) => {
-            format!("{} ({}–{})", units::ratio(median), units::ratio(min), units::ratio(max))
-        }
+        Some(ratio) => range(ratio),
         None => UNKNOWN.to_owned(),
+    }
+}
+
+fn range(Spread { median, min, max }: Spread) -> String {
+    format!("{} ({}–{})", units::ratio(median), units::ratio(min), units::ratio(max))
+}
+
+/// The server under test against each one beside it.
+fn besides(report: &Report, out: &mut String) {
+    let Some(tested) = report.servers.get(1) else { return };
+    let mut first = "\n";
+    for row in &report.rows {
+        let Some(ratio) = row.tested_rate_ratio else { continue };
+        let _ = writeln!(
+            out,
+            "{first}{}: {} did {} × the requests/s of {}",
+            units::connections(row.connections),
+            tested.name,
+            range(ratio),
+            row.server
+        );
+        first = "";
     }
 }
 
@@ -120,43 +143,67 @@ fn notes(report: &Report, out: &mut String) {
     }
     out.push('\n');
     for row in &report.rows {
-        let _ = write!(out, "{} connections, {}: ", row.connections, row.server);
-        let shares: Vec<String> = row
-            .actions
-            .iter()
-            .map(|(action, &count)| {
-                format!("{action} {:.1} %", count as f64 * 100.0 / row.replies as f64)
-            })
-            .collect();
-        out.push_str(if shares.is_empty() { "no replies" } else { "answers " });
-        out.push_str(&shares.join(", "));
-        let busy = |share: Option<f64>| {
-            share.map_or_else(|| UNKNOWN.to_owned(), |share| format!("{:.0} %", share * 100.0))
-        };
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "; CPU busy: server {}, load {}",
-            busy(row.server_cpu_busy),
-            busy(row.load_cpu_busy)
+            "{}, {}: {}; {}{}",
+            units::connections(row.connections),
+            row.server,
+            answers(row),
+            cpu(row),
+            errors(row),
         );
-        if row.load_cpu_busy.is_some_and(|busy| busy >= LOAD_BUSY)
-            && row.server_cpu_busy.is_some_and(|busy| busy < LOAD_BUSY)
-        {
-            out.push_str(" (the load limits the rate: compare CPU times)");
-        }
-        let errors = row.errors;
-        for (count, what) in [
-            (errors.timeouts, "without a reply in time"),
-            (errors.closed, "connections closed by the server"),
-            (errors.wrong_replies, "wrong replies"),
-            (errors.not_connected, "connections not made again"),
-        ] {
-            if count > 0 {
-                let _ = write!(out, "; ERRORS: {count} {what}");
-            }
-        }
-        out.push('\n');
     }
+}
+
+/// What was answered, in parts of all replies.
+fn answers(row: &Row) -> String {
+    let shares: Vec<String> = row
+        .actions
+        .iter()
+        .map(|(action, &count)| {
+            format!("{action} {:.1} %", count as f64 * 100.0 / row.replies as f64)
+        })
+        .collect();
+    if shares.is_empty() { "no replies".to_owned() } else { shares.join(", ") }
+}
+
+/// How busy both sides were, and what that means for the figures.
+fn cpu(row: &Row) -> String {
+    let percent = |part: Option<f64>| {
+        part.map_or_else(|| UNKNOWN.to_owned(), |part| format!("{:.0} %", part * 100.0))
+    };
+    let mut text =
+        format!("CPU busy: server {}, load {}", percent(row.server_busy), percent(row.load_busy));
+    if row.load_busy.is_some_and(|busy| busy >= LOAD_BUSY)
+        && row.server_busy.is_some_and(|busy| busy < LOAD_BUSY)
+    {
+        text.push_str(" (the load limits the rate: compare CPU times)");
+    }
+    let disturbed = |part: Option<f64>| part.is_some_and(|part| part >= DISTURBED);
+    if disturbed(row.server_waited) || disturbed(row.load_waited) {
+        let _ = write!(
+            text,
+            "; DISTURBED by other work on the machine: server waited {}, load {} of a round",
+            percent(row.server_waited),
+            percent(row.load_waited)
+        );
+    }
+    text
+}
+
+fn errors(row: &Row) -> String {
+    let errors = row.errors;
+    let counts: Vec<String> = [
+        (errors.timeouts, "without a reply in time"),
+        (errors.closed, "connections closed by the server"),
+        (errors.wrong_replies, "wrong replies"),
+        (errors.not_connected, "connections not made again"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{} {what}", units::grouped(count as f64)))
+    .collect();
+    if counts.is_empty() { String::new() } else { format!("; ERRORS: {}", counts.join(", ")) }
 }
 
 fn goals(report: &Report, out: &mut String) {
@@ -176,8 +223,11 @@ fn goals(report: &Report, out: &mut String) {
         };
         let _ = writeln!(
             out,
-            "{met} {} at {} connections: {measured} × {}, wanted {bound} {}",
-            goal.what, goal.connections, goal.against, goal.wanted
+            "{met} {} at {}: {measured} × {}, wanted {bound} {}",
+            goal.what,
+            units::connections(goal.connections),
+            goal.against,
+            goal.wanted
         );
     }
 }

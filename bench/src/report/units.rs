@@ -13,25 +13,32 @@ pub(super) fn grouped(number: f64) -> String {
     text
 }
 
+/// `1 connection`, `1,000 connections`.
+pub(super) fn connections(count: usize) -> String {
+    format!("{} connection{}", grouped(count as f64), if count == 1 { "" } else { "s" })
+}
+
 /// Three significant digits or so: `0.942`, `1.15`, `52.3`, `1,840`.
 pub(super) fn ratio(number: f64) -> String {
     match number {
-        ..1.0 => format!("{number:.3}"),
-        ..10.0 => format!("{number:.2}"),
-        ..100.0 => format!("{number:.1}"),
+        ..0.9995 => format!("{number:.3}"),
+        ..9.995 => format!("{number:.2}"),
+        ..99.95 => format!("{number:.1}"),
         _ => grouped(number),
     }
 }
 
-/// A length of time: `850 ns`, `64.2 µs`, `1.84 ms`, `2.10 s`.
+/// A length of time to three digits: `850 ns`, `64.2 µs`, `1.84 ms`, `2.10 s`.
 pub(super) fn duration(ns: u64) -> String {
     const UNITS: [(f64, &str); 4] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
     let ns = ns as f64;
-    let (scale, unit) = UNITS.into_iter().find(|(scale, _)| ns >= *scale).unwrap_or((1.0, "ns"));
+    // What would be rounded to 1,000 of a unit is 1.00 of the next.
+    let (scale, unit) =
+        UNITS.into_iter().find(|(scale, _)| ns >= 0.9995 * scale).unwrap_or((1.0, "ns"));
     match ns / scale {
         number if scale == 1.0 => format!("{number:.0} {unit}"),
-        number @ ..10.0 => format!("{number:.2} {unit}"),
-        number @ ..100.0 => format!("{number:.1} {unit}"),
+        number @ ..9.995 => format!("{number:.2} {unit}"),
+        number @ ..99.95 => format!("{number:.1} {unit}"),
         number => format!("{number:.0} {unit}"),
     }
 }
@@ -61,12 +68,15 @@ mod tests {
             (0, "0 ns"),
             (850, "850 ns"),
             (64_200, "64.2 µs"),
-            (999_900, "1000 µs"),
+            (999_400, "999 µs"),
+            (999_900, "1.00 ms"),
+            (9_996_000, "10.0 ms"),
             (1_841_000, "1.84 ms"),
             (2_100_000_000, "2.10 s"),
         ] {
             assert_eq!(duration(ns), expected);
         }
+        assert_eq!([1, 1_000].map(connections), ["1 connection", "1,000 connections"]);
         assert_eq!(memory(5_452_595), "5.2 MiB");
     }
 }
