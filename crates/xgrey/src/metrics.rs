@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use greylist::{AcceptReason, Answer, DeferReason};
 
 /// Each kind of answer, as (action, reason): the words of [`Answer::action`] and
-/// [`Answer::reason`], in the order of [`kind`].
+/// [`Answer::reason`].
 pub const KINDS: [(&str, &str); 12] = [
     ("accept", "authenticated"),
     ("accept", "certificate"),
