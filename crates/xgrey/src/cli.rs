@@ -60,7 +60,7 @@ pub struct ServeArgs {
     /// Directory of the control socket [default: $RUNTIME_DIRECTORY, /run/xgrey for root, else $XDG_RUNTIME_DIR/xgrey]
     #[arg(long, value_name = "DIR")]
     pub runtime: Option<PathBuf>,
-    /// One log line a decision, whatever the configuration says
+    /// Whether each decision is a log line, whatever the configuration says
     #[arg(long, value_name = "WHEN")]
     pub decision_log: Option<Switch>,
 }
@@ -68,9 +68,9 @@ pub struct ServeArgs {
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
-    /// Yes.
+    /// A line for each decision
     On,
-    /// No.
+    /// No such lines
     Off,
 }
 
