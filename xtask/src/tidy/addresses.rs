@@ -22,6 +22,7 @@ const ALLOWED: [(&str, &str); 7] = [
     ("2001::", "a mask"),
     ("2001:db9::25", "beside the documentation network, to show its border"),
     ("4.5.3.1", "a section of RFC 5321: the limits"),
+    ("4.5.4.1", "a section of RFC 5321: how to retry"),
     ("4.7.1.0", "an enhanced status code that is wrong"),
     ("::192.0.2.7", "a documentation address in an obsolete notation"),
 ];
