@@ -353,7 +353,7 @@ fn measure(options: &Options, server: &mut Server, connections: usize) -> anyhow
     let mut tally = Tally::new()?;
     traffic.actions.clear();
     let own = Process::current();
-    let cpu = || (server.process.map(Process::cpu_times).unwrap_or_default(), own.cpu_times());
+    let cpu = || (server.process.map(Process::cpu_times).unwrap_or_default(), own.own_cpu_times());
     let begin = clock::now();
     let (server_cpu, load_cpu) = cpu();
     load.run(traffic, clock::now() + options.seconds, &mut tally)?;

@@ -68,11 +68,16 @@ impl Process {
         self.family().into_iter().map(of).sum()
     }
 
-    /// The time that each of its threads has used. From `schedstat`, which counts nanoseconds; from
-    /// `stat`, which counts ticks of 10 ms, where the kernel has no `schedstat`.
+    /// The time that each of its threads, and of what it started, has used. From `schedstat`, which
+    /// counts nanoseconds; from `stat`, which counts ticks of 10 ms, where the kernel has no
+    /// `schedstat`.
     pub(crate) fn cpu_times(self) -> CpuTimes {
-        let threads = self.family().into_iter().flat_map(threads_of);
-        threads.filter_map(|path| Some((id_of(&path)?, time_used(&path)?))).collect()
+        times_of(self.family().into_iter().flat_map(threads_of))
+    }
+
+    /// The same without what it started.
+    pub(crate) fn own_cpu_times(self) -> CpuTimes {
+        times_of(threads_of(self.0))
     }
 
     /// Binds all its threads to one CPU.
@@ -110,6 +115,10 @@ impl Process {
         }
         family
     }
+}
+
+fn times_of(threads: impl IntoIterator<Item = PathBuf>) -> CpuTimes {
+    threads.into_iter().filter_map(|path| Some((id_of(&path)?, time_used(&path)?))).collect()
 }
 
 /// Time used between two looks. A thread that ended in between counts no more.
@@ -348,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_a_name_memory_and_cpu_time() {
+    fn this_process_has_a_name_memory_cpu_time_and_children() {
         let this = Process::current();
         assert!(this.name().is_some());
         assert!(this.resident_bytes().unwrap() > 100 * 1024);
@@ -357,6 +366,11 @@ mod tests {
         while used_between(&before, &this.cpu_times()).unwrap().ran_ns == 0 {
             number = std::hint::black_box(number.wrapping_mul(3));
         }
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(this.cpu_times().contains_key(&child.id()));
+        assert!(!this.own_cpu_times().contains_key(&child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
         let nobody = Process::new(u32::MAX);
         assert!(nobody.cpu_times().is_empty());
         assert_eq!(nobody.resident_bytes(), None);
