@@ -10,12 +10,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use arrayvec::ArrayVec;
 use greylist::{HashKey, Query, Timestamp};
 use wire::postfix::{self, Decoded, Decoder, Request};
 use xgrey::command::serve;
 use xgrey::config::Config;
-use xgrey::service::{BATCH_MAX, Outcome, Service};
+use xgrey::service::{Outcome, Scratch, Service};
 
 const TUPLES: usize = 100_000;
 const ROUNDS: usize = 300;
@@ -29,9 +28,9 @@ fn main() {
     };
     let requests: Vec<Vec<u8>> = (0..TUPLES).map(request).collect();
     let now = Timestamp::from_unix_secs(1_800_000_000);
-    let mut replies = Vec::with_capacity(1024);
+    let mut kept = Kept::default();
     for request in &requests {
-        answer(&service, now, &decode(request), &mut replies);
+        answer(&service, now, &decode(request), &mut kept);
     }
     let mut scratch = Vec::new();
     report("receive", &requests, |bytes| {
@@ -50,7 +49,7 @@ fn main() {
         black_box(policy.identity.key(service.store().hash_key(), &query, &mut scratch));
     });
     report("all, to the bytes of the answer", &requests, |bytes| {
-        answer(&service, now, &decode(bytes), &mut replies);
+        answer(&service, now, &decode(bytes), &mut kept);
     });
 }
 
@@ -78,12 +77,20 @@ fn decode(request: &[u8]) -> Query<'_> {
     }
 }
 
-fn answer(service: &Service, now: Timestamp, query: &Query<'_>, replies: &mut Vec<u8>) {
+/// What a worker keeps from one batch to the next.
+#[derive(Default)]
+struct Kept {
+    scratch: Scratch,
+    outcomes: Vec<Outcome>,
+    replies: Vec<u8>,
+}
+
+fn answer(service: &Service, now: Timestamp, query: &Query<'_>, kept: &mut Kept) {
+    let Kept { scratch, outcomes, replies } = kept;
     let policy = service.policy();
-    let mut outcomes = ArrayVec::<Outcome, BATCH_MAX>::new();
     {
         let queries = [*query];
-        let answered = pin!(service.answer(&policy, now, &queries, &mut outcomes));
+        let answered = pin!(service.answer(&policy, now, &queries, scratch, outcomes));
         let mut context = Context::from_waker(Waker::noop());
         assert_eq!(answered.poll(&mut context), Poll::Ready(()));
     }

@@ -4,25 +4,19 @@
 //! 2026-11-24T05:30:15Z defer reason=new wait=60s client=192.0.2.7 sender=a@example.net recipient=b@example.org
 //! ```
 //! or the same as JSON. Lines are put together in the worker that decided, without allocating, and
-//! handed to the [`LogSink`] by the chunk. A line may so be a tenth of a second late: this is a
-//! log, not the memory of tuples.
+//! handed to the [`LogSink`] by the chunk. A line may so be a moment late: this is a log, not the
+//! memory of tuples.
 
 mod format;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use greylist::{Query, Timestamp};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 pub use self::format::Format;
 use crate::log_sink::{CHUNK_BYTES, LogSink};
 use crate::service::{Outcome, Policy};
-
-/// How long a line may wait for company.
-const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
 /// Where decisions are logged and how; shared by all workers' logs.
 #[derive(Clone, Debug)]
@@ -39,13 +33,6 @@ pub struct Destination {
 #[derive(Debug)]
 pub struct DecisionLog {
     destination: Destination,
-    chunk: Mutex<Chunk>,
-    /// Told when the first line after a flush has been written.
-    begun: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Chunk {
     lines: Vec<u8>,
     stamp: format::Stamp,
 }
@@ -53,12 +40,12 @@ struct Chunk {
 impl DecisionLog {
     /// A log that writes to `destination`.
     pub fn new(destination: Destination) -> Self {
-        Self { destination, chunk: Mutex::default(), begun: Notify::new() }
+        Self { destination, lines: Vec::new(), stamp: format::Stamp::default() }
     }
 
     /// Adds a line for each query with its outcome, if the log is on.
     pub fn write(
-        &self,
+        &mut self,
         policy: &Policy,
         now: Timestamp,
         queries: &[Query<'_>],
@@ -67,35 +54,26 @@ impl DecisionLog {
         if !self.destination.enabled.load(Relaxed) {
             return;
         }
-        let mut chunk = self.chunk.lock();
-        let Chunk { lines, stamp } = &mut *chunk;
-        let was_empty = lines.is_empty();
+        let stamp = self.stamp.at(now);
         for (query, outcome) in queries.iter().zip(outcomes) {
-            self.destination.format.line(policy, stamp.at(now), query, outcome, lines);
+            self.destination.format.line(policy, stamp, query, outcome, &mut self.lines);
         }
-        if lines.len() >= CHUNK_BYTES {
-            self.destination.sink.send(std::mem::replace(lines, Vec::with_capacity(CHUNK_BYTES)));
-        } else if was_empty && !lines.is_empty() {
-            self.begun.notify_one();
+        if self.lines.len() >= CHUNK_BYTES {
+            let next = Vec::with_capacity(self.lines.capacity());
+            self.destination.sink.send(std::mem::replace(&mut self.lines, next));
         }
+    }
+
+    /// Whether nothing waits to be handed over.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
     }
 
     /// Hands over what there is.
-    pub fn flush(&self) {
-        let mut chunk = self.chunk.lock();
-        if !chunk.lines.is_empty() {
-            let lines = chunk.lines.as_slice().to_owned();
-            chunk.lines.clear();
-            self.destination.sink.send(lines);
-        }
-    }
-
-    /// For ever: flushes a tenth of a second after a line has been written.
-    pub async fn flush_when_due(&self) {
-        loop {
-            self.begun.notified().await;
-            tokio::time::sleep(FLUSH_AFTER).await;
-            self.flush();
+    pub fn flush(&mut self) {
+        if !self.lines.is_empty() {
+            self.destination.sink.send(self.lines.as_slice().to_owned());
+            self.lines.clear();
         }
     }
 }

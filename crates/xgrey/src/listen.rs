@@ -1,16 +1,17 @@
 //! Sockets: who may connect, how many, for how long, and how it all ends.
 //!
 //! One task accepts and hands each connection to the worker with the fewest; each worker is a
-//! thread with a runtime of its own, so that a connection's whole life is on one core. Only one
+//! thread with a loop of its own, so that a connection's whole life is on one core. Only one
 //! socket listens on an address (no `SO_REUSEPORT`), so the kernel itself refuses a second process
 //! that would silently split the memory of tuples, and connections, which Postfix keeps for
 //! minutes, are spread evenly and not by a hash.
 //!
 //! Never knows: what is asked or answered.
 
+mod buffer;
 mod connections;
 mod socket;
-mod stream;
+mod turn;
 mod who;
 mod worker;
 
@@ -22,7 +23,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 pub use self::connections::{Connections, Timeouts};
-pub use self::socket::{BindError, RemovedAtDrop, Socket, Stream};
+pub use self::socket::{Accepted, BindError, RemovedAtDrop, Socket};
 pub use self::who::Holder;
 pub use self::worker::{Pool, WorkerContext};
 use crate::metrics::{Event, Metrics};

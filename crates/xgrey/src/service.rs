@@ -17,7 +17,6 @@ use arc_swap::{ArcSwap, Guard};
 use greylist::reply::Replies;
 use greylist::rules::{RuleSet, Verdict};
 use greylist::{AcceptReason, Answer, Effect, Identity, Query, Timestamp, Timing, Touch};
-use parking_lot::Mutex;
 use store::{Attempt, CompactStore, TupleStore};
 
 pub use self::exempt::LocalAddresses;
@@ -55,6 +54,8 @@ pub struct Outcome {
 #[derive(Debug, Default)]
 pub struct Scratch {
     key: Vec<u8>,
+    /// The answers that took no look at the tuple.
+    early: Vec<Option<Answer>>,
     attempts: Vec<Attempt>,
     touches: Vec<Touch>,
 }
@@ -66,8 +67,6 @@ pub struct Service {
     local: ArcSwap<LocalAddresses>,
     store: CompactStore,
     recent: RecentMessages,
-    /// Spare [`Scratch`]es; at most one for each batch that is under way at once.
-    scratches: Mutex<Vec<Scratch>>,
 }
 
 /// What stands in for a touch that the store could not make.
@@ -81,7 +80,6 @@ impl Service {
             local: ArcSwap::from_pointee(LocalAddresses::default()),
             store,
             recent: RecentMessages::default(),
-            scratches: Mutex::new(Vec::new()),
         }
     }
 
@@ -108,42 +106,40 @@ impl Service {
         &self.store
     }
 
-    /// Decides a batch and remembers what it saw: one outcome for each query, in their order,
-    /// appended to `outcomes`. Never fails: when the store does, mail goes first.
+    /// Decides a batch and remembers what it saw: one outcome for each query, in their order, in
+    /// `outcomes`, whose old contents go. Never fails: when the store does, mail goes first.
     pub async fn answer(
         &self,
         policy: &Policy,
         now: Timestamp,
         queries: &[Query<'_>],
-        outcomes: &mut impl Extend<Outcome>,
+        scratch: &mut Scratch,
+        outcomes: &mut Vec<Outcome>,
     ) {
-        debug_assert!(queries.len() <= BATCH_MAX);
-        let mut scratch = self.scratches.lock().pop().unwrap_or_default();
-        scratch.attempts.clear();
-        scratch.touches.clear();
-        let mut early = [const { None }; BATCH_MAX];
-        for (query, early) in queries.iter().zip(&mut early) {
-            *early = self.without_tuple(policy, query);
-            if early.is_none() {
-                let key = policy.identity.key(self.store.hash_key(), query, &mut scratch.key);
-                scratch.attempts.push(Attempt { key });
+        let Scratch { key, early, attempts, touches } = scratch;
+        early.clear();
+        attempts.clear();
+        touches.clear();
+        for query in queries {
+            let answer = self.without_tuple(policy, query);
+            if answer.is_none() {
+                let key = policy.identity.key(self.store.hash_key(), query, key);
+                attempts.push(Attempt { key });
             }
+            early.push(answer);
         }
-        let Scratch { attempts, touches, .. } = &mut scratch;
-        let touched = match attempts.is_empty() {
-            true => Ok(()),
-            false => self.store.touch(now, attempts, touches).await,
-        };
-        if let Err(error) = touched {
+        if !attempts.is_empty()
+            && let Err(error) = self.store.touch(now, attempts, touches).await
+        {
             tracing::error!(target: "store", %error, "could not ask the store; mail passes");
         }
-        let mut touches = scratch.touches.drain(..);
+        let mut touches = touches.drain(..);
+        outcomes.clear();
         outcomes.extend(queries.iter().zip(early).map(|(query, early)| {
-            let answer = early.unwrap_or_else(|| touches.next().map_or(FAIL_OPEN, Answer::from));
+            let touched = || touches.next().map_or(FAIL_OPEN, Answer::from);
+            let answer = early.unwrap_or_else(touched);
             Outcome { answer, effect: self.effect(policy, query, &answer) }
         }));
-        drop(touches);
-        self.scratches.lock().push(scratch);
     }
 
     /// The answer, if it takes no look at the tuple. Counts the hits of rules.
@@ -176,7 +172,3 @@ impl Service {
         }
     }
 }
-
-/// Queries in one batch, at most. Postfix sends one and waits, so a batch is nearly always one;
-/// eight keep a connection's task at a few KiB.
-pub const BATCH_MAX: usize = 8;

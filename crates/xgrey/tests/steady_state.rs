@@ -4,12 +4,11 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use arrayvec::ArrayVec;
 use greylist::{HashKey, Timestamp};
 use wire::postfix::{self, Decoded, Decoder, Request};
 use xgrey::command::serve;
 use xgrey::config::Config;
-use xgrey::service::{BATCH_MAX, Outcome, Service};
+use xgrey::service::{Outcome, Scratch, Service};
 
 /// A request as Postfix sends it, for one of many tuples.
 fn request(number: usize) -> Vec<u8> {
@@ -28,17 +27,25 @@ fn request(number: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Bytes in, bytes out: what a connection's task does, without the socket.
-fn ask(service: &Service, now: Timestamp, request: &[u8], replies: &mut Vec<u8>) {
+/// What a worker keeps from one batch to the next.
+#[derive(Default)]
+struct Kept {
+    scratch: Scratch,
+    outcomes: Vec<Outcome>,
+    replies: Vec<u8>,
+}
+
+/// Bytes in, bytes out: what a worker does, without the socket.
+fn ask(service: &Service, now: Timestamp, request: &[u8], kept: &mut Kept) {
+    let Kept { scratch, outcomes, replies } = kept;
     let mut decoder = Decoder::new(wire::Limits::default());
     let Decoded::Message { request: Request::Ask(query), .. } = decoder.decode(request) else {
         panic!("the request does not ask");
     };
     let policy = service.policy();
-    let mut outcomes = ArrayVec::<Outcome, BATCH_MAX>::new();
     {
         let queries = [query];
-        let answer = pin!(service.answer(&policy, now, &queries, &mut outcomes));
+        let answer = pin!(service.answer(&policy, now, &queries, scratch, outcomes));
         let mut context = Context::from_waker(Waker::noop());
         assert_eq!(answer.poll(&mut context), Poll::Ready(()), "the table answers at once");
     }
@@ -55,23 +62,23 @@ fn a_request_in_steady_state_allocates_nothing() {
     let service = service(Config::default());
     let requests: Vec<Vec<u8>> = (0..1_000).map(request).collect();
     let start = Timestamp::from_unix_secs(1_800_000_000);
-    let mut replies = Vec::new();
+    let mut kept = Kept::default();
     // The table grows and the scratch buffers find their size.
     for now in [start, start.after(greylist::Secs::new(30))] {
         for request in &requests {
-            ask(&service, now, request, &mut replies);
+            ask(&service, now, request, &mut kept);
         }
     }
-    assert!(replies.starts_with(b"action=DEFER_IF_PERMIT 4.7.1 "), "{replies:?}");
+    assert!(kept.replies.starts_with(b"action=DEFER_IF_PERMIT 4.7.1 "), "{:?}", kept.replies);
     // Deferred again, passed for the first time, known: none of them allocates.
     for secs in [59, 61, 62] {
         let now = start.after(greylist::Secs::new(secs));
         let counted = allocation_counter::measure(|| {
             for request in &requests {
-                ask(&service, now, request, &mut replies);
+                ask(&service, now, request, &mut kept);
             }
         });
         assert_eq!(counted.count_total, 0, "allocations at {secs} s: {counted:?}");
     }
-    assert_eq!(replies, b"action=DUNNO\n\n");
+    assert_eq!(kept.replies, b"action=DUNNO\n\n");
 }

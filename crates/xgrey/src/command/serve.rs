@@ -162,15 +162,15 @@ impl Server {
         let faults = Arc::new(FaultLog::default());
         let contexts = (0..threads).map(|number| {
             let decisions = DecisionLog::new(logging.decisions());
-            Arc::new(WorkerContext::new(
+            WorkerContext {
                 number,
-                Arc::clone(&service),
-                Arc::clone(&metrics),
+                service: Arc::clone(&service),
+                metrics: Arc::clone(&metrics),
                 clock,
-                request_limits,
+                limits: request_limits,
                 decisions,
-                Arc::clone(&faults),
-            ))
+                faults: Arc::clone(&faults),
+            }
         });
         let pool = Arc::new(Pool::start(contexts.collect(), Arc::clone(&connections))?);
         let (wishes, reloads) = mpsc::channel(1);

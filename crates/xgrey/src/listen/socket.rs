@@ -1,15 +1,14 @@
 //! Listening sockets and streams, TCP and UNIX alike.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::task::{Context, Poll};
 
+use mio::{Interest, Registry, Token};
 use thiserror::Error;
-use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::who::Holder;
 use crate::config::{ListenAddress, Owner};
@@ -92,15 +91,15 @@ impl Socket {
     ///
     /// # Errors
     /// When the kernel has none to give, for want of descriptors or memory.
-    pub async fn accept(&self) -> io::Result<Stream> {
+    pub async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // Answers are small and awaited: never wait for more to send.
                 stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream, peer.ip()))
+                Ok(Accepted::Tcp(stream.into_std()?, peer.ip()))
             }
-            Self::Unix(listener, _) => Ok(Stream::Unix(listener.accept().await?.0)),
+            Self::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0.into_std()?)),
         }
     }
 }
@@ -157,26 +156,16 @@ impl Drop for RemovedAtDrop {
     }
 }
 
-/// A connection.
+/// A connection that has been accepted and is served by nobody yet.
 #[derive(Debug)]
-pub enum Stream {
+pub enum Accepted {
     /// From an address.
-    Tcp(TcpStream, IpAddr),
+    Tcp(std::net::TcpStream, IpAddr),
     /// From this host.
-    Unix(UnixStream),
+    Unix(std::os::unix::net::UnixStream),
 }
 
-/// Calls the same method on either kind of stream.
-macro_rules! either {
-    ($stream:expr, $inner:ident => $call:expr) => {
-        match $stream {
-            Stream::Tcp($inner, _) => $call,
-            Stream::Unix($inner) => $call,
-        }
-    };
-}
-
-impl Stream {
+impl Accepted {
     /// Where it comes from, over TCP.
     pub(super) fn peer_ip(&self) -> Option<IpAddr> {
         match self {
@@ -185,80 +174,54 @@ impl Stream {
         }
     }
 
-    /// Takes the stream out of this runtime, so that another can have it.
-    pub(super) fn into_std(self) -> io::Result<StdStream> {
+    /// Has `registry` tell of it under `token`, each time that something changes.
+    pub(super) fn register(self, registry: &Registry, token: Token) -> io::Result<Stream> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
         Ok(match self {
-            Self::Tcp(stream, peer) => StdStream::Tcp(stream.into_std()?, peer),
-            Self::Unix(stream) => StdStream::Unix(stream.into_std()?),
+            Self::Tcp(stream, _) => {
+                let mut stream = mio::net::TcpStream::from_std(stream);
+                registry.register(&mut stream, token, interest)?;
+                Stream::Tcp(stream)
+            }
+            Self::Unix(stream) => {
+                let mut stream = mio::net::UnixStream::from_std(stream);
+                registry.register(&mut stream, token, interest)?;
+                Stream::Unix(stream)
+            }
         })
     }
+}
 
-    /// Waits for bytes and reads them into `buffer`; 0 at the end of the stream.
-    pub(super) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            std::future::poll_fn(|cx| self.poll_read_ready(cx)).await?;
-            match either!(self, stream => stream.try_read(buffer)) {
-                Ok(read) => {
-                    if read < buffer.len() {
-                        self.expect_nothing_more();
-                    }
-                    return Ok(read);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+/// A connection that is served. Reading and writing never wait.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(mio::net::TcpStream),
+    Unix(mio::net::UnixStream),
+}
+
+impl Stream {
+    /// Reads what is there; 0 at the end of the stream.
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => (&*stream).read(buffer),
+            Self::Unix(stream) => (&*stream).read(buffer),
         }
     }
 
-    /// Writes all of `bytes`.
-    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match either!(self, stream => stream.try_write(bytes)) {
-                Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    std::future::poll_fn(|cx| self.poll_write_ready(cx)).await?;
-                }
-                Err(error) => return Err(error),
-            }
+    /// Writes as much of `bytes` as there is room for now.
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => (&*stream).write(bytes),
+            Self::Unix(stream) => (&*stream).write(bytes),
         }
-        Ok(())
-    }
-
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_read_ready(cx))
-    }
-
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_write_ready(cx))
-    }
-
-    /// A read that did not fill its buffer has emptied the socket (epoll, edge-triggered): note it
-    /// without the extra `read(2)` that would only say EAGAIN. That is one system call in three.
-    fn expect_nothing_more(&self) {
-        let drained = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = either!(self, stream => stream.try_io(Interest::READABLE, drained));
     }
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        either!(self, stream => stream.as_fd())
-    }
-}
-
-/// A connection on its way between two runtimes.
-#[derive(Debug)]
-pub(super) enum StdStream {
-    Tcp(std::net::TcpStream, IpAddr),
-    Unix(std::os::unix::net::UnixStream),
-}
-
-impl StdStream {
-    /// Makes it part of the current runtime.
-    pub(super) fn into_stream(self) -> io::Result<Stream> {
-        Ok(match self {
-            Self::Tcp(stream, peer) => Stream::Tcp(TcpStream::from_std(stream)?, peer),
-            Self::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
-        })
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
     }
 }
