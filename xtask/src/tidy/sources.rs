@@ -52,7 +52,7 @@ pub(super) fn files_are_short(tree: &Tree) -> Vec<Finding> {
 pub(super) fn unsafe_is_where_it_is_expected(tree: &Tree) -> Vec<Finding> {
     excepting(
         tree,
-        &UNSAFE,
+        UNSAFE,
         "UNSAFE",
         |file| unsafe_line(file) > 0,
         |file| {
