@@ -10,10 +10,10 @@ use super::{Finding, TextFile, Tree};
 const LINES_MAX: usize = 800;
 
 /// Longer files, each with the reason why it is one all the same.
-const LONG: [(&str, &str); 0] = [];
+const LONG: &[(&str, &str)] = &[];
 
 /// Files with `unsafe` code, each with the reason why there is no other way.
-const UNSAFE: [(&str, &str); 0] = [];
+const UNSAFE: &[(&str, &str)] = &[];
 
 /// Endings of the files in which debts are looked for.
 const WRITTEN_BY_HAND: [&str; 7] = [".rs", ".md", ".toml", ".sh", ".lua", ".service", ".py"];
@@ -42,7 +42,7 @@ pub(super) fn modules_say_what_they_are(tree: &Tree) -> Vec<Finding> {
 /// No Rust file is long without a reason.
 pub(super) fn files_are_short(tree: &Tree) -> Vec<Finding> {
     let is_long = |file: &TextFile| file.text.lines().count() > LINES_MAX;
-    excepting(tree, &LONG, "LONG", is_long, |file| {
+    excepting(tree, LONG, "LONG", is_long, |file| {
         let what = format!("has more than {LINES_MAX} lines: does it still have one subject?");
         Finding::new(&file.path, 0, what)
     })
@@ -52,7 +52,7 @@ pub(super) fn files_are_short(tree: &Tree) -> Vec<Finding> {
 pub(super) fn unsafe_is_where_it_is_expected(tree: &Tree) -> Vec<Finding> {
     excepting(
         tree,
-        &UNSAFE,
+        UNSAFE,
         "UNSAFE",
         |file| unsafe_line(file) > 0,
         |file| {
