@@ -89,7 +89,7 @@ impl<'a> Query<'a> {
 /// Splits an address at its last unquoted `@` into local part and domain: `(local, Some(domain))`,
 /// or `(address, None)` when there is none (`postmaster`).
 pub fn split_address(address: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match address.iter().rposition(|&byte| byte == b'@') {
+    match memchr::memrchr(b'@', address) {
         Some(at) => (&address[..at], Some(&address[at + 1..])),
         None => (address, None),
     }

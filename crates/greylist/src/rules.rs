@@ -234,6 +234,12 @@ struct TextRules<T> {
     ledger: Ledger,
 }
 
+impl<T> TextRules<T> {
+    fn is_empty(&self) -> bool {
+        self.ledger.len() == 0
+    }
+}
+
 /// What a list says about a query.
 enum Found {
     /// The query has nothing that the list could be asked about.
@@ -270,6 +276,16 @@ impl RuleSet {
             skipped = explicit.and(list.coarser());
         }
         judgement
+    }
+
+    /// What one list says about `query`, with nothing said by the others: its best match, or its
+    /// default. Greylist if the query has nothing that the list could be asked about.
+    pub fn judge_by(&self, list: List, query: &Query<'_>) -> Verdict {
+        match self.find(list, query) {
+            Found::NothingToMatch => Verdict::Greylist,
+            Found::Nothing => self.defaults[list.place()].verdict(),
+            Found::Rule(index) => self.ledger(list).verdict(index),
+        }
     }
 
     /// The best match of `list`.
@@ -494,11 +510,17 @@ fn domain_in(rules: &TextRules<DomainTable>, domain: Option<&[u8]>) -> Found {
     let Some(domain) = domain.map(without_final_dot).filter(|domain| !domain.is_empty()) else {
         return Found::NothingToMatch;
     };
+    if rules.is_empty() {
+        return Found::Nothing;
+    }
     rules.find(rules.table.best_match(domain), domain)
 }
 
 /// Asks a list of addresses. The null sender is the empty text.
 fn address_in(rules: &TextRules<AddressTable>, address: &[u8]) -> Found {
+    if rules.is_empty() {
+        return Found::Nothing;
+    }
     let address = match split_address(address).1 {
         Some(_) => without_final_dot(address),
         None => address,

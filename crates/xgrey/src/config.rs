@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use greylist::reply::Replies;
-use greylist::rules::{RuleSet, Verdict};
+use greylist::rules::{List, RuleSet, Verdict};
 use greylist::{Identity, Query, Timing};
 use toml::de::DeTable;
 
@@ -121,7 +121,7 @@ pub struct Recipients(RuleSet);
 impl Recipients {
     /// Whether the recipient of `query` is one of them.
     pub fn contains(&self, query: &Query<'_>) -> bool {
-        self.0.judge(query).verdict() == Verdict::Accept
+        self.0.judge_by(List::Recipient, query) == Verdict::Accept
     }
 
     /// Each entry, as it would be written.

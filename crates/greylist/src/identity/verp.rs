@@ -34,6 +34,11 @@ pub(super) fn reduce(local: &[u8], domain: &[u8], out: &mut Vec<u8>) -> bool {
     }
     let shape = Shape::of(local, domain);
     let mut at = signature(local);
+    if shape == Shape::Ordinary && at == 0 && !local.contains(&b'+') {
+        // Most people's: no sign of a bounce address, so no token is looked at again.
+        out.extend_from_slice(local);
+        return false;
+    }
     if at > 0 {
         out.extend_from_slice(&local[..SIGNATURE_MARK.len()]);
         out.extend_from_slice(b"#=");
@@ -95,6 +100,7 @@ impl Shape {
         if is_bounce_domain(domain) {
             return Self::Bounce { payload_at: 0, codes };
         }
+        let may_embed = local.contains(&b'=');
         let mut address_at = None;
         let mut at = 0;
         while at < local.len() {
@@ -105,8 +111,9 @@ impl Shape {
             if bounce_word(token).is_some() {
                 return Self::Bounce { payload_at: at + token.len(), codes };
             }
-            let address = embedded_address(&local[at..]);
-            address_at = address.map(|_| at).or(address_at);
+            if may_embed && embedded_address(&local[at..]).is_some() {
+                address_at = Some(at);
+            }
             at += token.len();
         }
         let owner = local.get(..6).is_some_and(|head| head.eq_ignore_ascii_case(b"owner-"));
