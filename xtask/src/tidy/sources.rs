@@ -13,7 +13,10 @@ const LINES_MAX: usize = 800;
 const LONG: &[(&str, &str)] = &[];
 
 /// Files with `unsafe` code, each with the reason why there is no other way.
-const UNSAFE: &[(&str, &str)] = &[];
+const UNSAFE: &[(&str, &str)] = &[(
+    "crates/store/src/compact/memory.rs",
+    "fetching buckets ahead has no stable safe name, and saves a third of a touch",
+)];
 
 /// Endings of the files in which debts are looked for.
 const WRITTEN_BY_HAND: [&str; 7] = [".rs", ".md", ".toml", ".sh", ".lua", ".service", ".py"];

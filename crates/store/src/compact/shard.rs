@@ -130,6 +130,11 @@ impl Shard {
         self.table.slots()
     }
 
+    /// Has the processor fetch where `fingerprint` would lie.
+    pub(super) fn prefetch(&self, fingerprint: Fingerprint) {
+        self.table.prefetch(fingerprint);
+    }
+
     /// Looks up, judges, remembers.
     pub(super) fn touch(&mut self, now: Timestamp, fingerprint: Fingerprint) -> Touch {
         self.advance(now);

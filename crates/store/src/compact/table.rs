@@ -77,6 +77,13 @@ impl Table {
         self.buckets.len() as u64 * LANES as u64
     }
 
+    /// Has the processor fetch both homes of `fingerprint`, and does not wait for them.
+    pub(super) fn prefetch(&self, fingerprint: Fingerprint) {
+        for home in self.homes(fingerprint).into_iter().flatten() {
+            super::memory::prefetch(&self.buckets[home as usize]);
+        }
+    }
+
     /// Where the slot of `fingerprint` lies, if there is one.
     pub(super) fn find(&self, fingerprint: Fingerprint) -> Option<Place> {
         let homes = self.homes(fingerprint)?;

@@ -38,7 +38,7 @@ use crate::service::{Outcome, Scratch};
 const EVENTS: usize = 1_024;
 /// Connections taken through the phases together. 64 usual requests are 64 KiB: they stay in the
 /// second-level cache from the read to the answer.
-const CHUNK: usize = 64;
+const CHUNK: usize = 32;
 /// Requests decided together; when more have come, the rest wait for the next chunk. About 40 KiB
 /// of the thread's stack.
 const REQUESTS: usize = 256;
