@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use mio::Waker;
@@ -80,18 +80,18 @@ impl Pool {
         &self.connections
     }
 
-    /// Gives a new connection to the worker that has the fewest.
-    pub(super) fn hand_over(&self, accepted: Accepted, metrics: &Metrics) {
-        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.load(Relaxed))
-        else {
-            return;
-        };
-        worker.load.fetch_add(1, Relaxed);
-        let taken = worker.arrivals.try_send(accepted).is_ok();
-        if !taken || worker.waker.wake().is_err() {
-            worker.load.fetch_sub(1, Relaxed);
-            metrics.outside().event(Event::TooMany);
+    /// Gives a new connection to the worker that has the fewest, or to the next if that one
+    /// doesn't take it.
+    pub(super) fn hand_over(&self, mut accepted: Accepted, metrics: &Metrics) {
+        let mut workers: Vec<&Worker> = self.workers.iter().collect();
+        workers.sort_by_key(|worker| worker.load.load(Relaxed));
+        for worker in workers {
+            match worker.take(accepted) {
+                Ok(()) => return,
+                Err(refused) => accepted = refused,
+            }
         }
+        metrics.outside().event(Event::TooMany);
     }
 
     /// Ends the workers; connections still open are cut.
@@ -120,5 +120,22 @@ impl Worker {
             .name(format!("worker-{number}"))
             .spawn(move || turns.run())?;
         Ok(Self { arrivals, load, stop, waker, thread })
+    }
+
+    /// Takes a connection, unless its queue is full or it has died.
+    fn take(&self, accepted: Accepted) -> Result<(), Accepted> {
+        self.load.fetch_add(1, Relaxed);
+        match self.arrivals.try_send(accepted) {
+            Ok(()) => {
+                if let Err(error) = self.waker.wake() {
+                    tracing::error!(target: "listen", %error, "could not wake a worker");
+                }
+                Ok(())
+            }
+            Err(TrySendError::Full(refused) | TrySendError::Disconnected(refused)) => {
+                self.load.fetch_sub(1, Relaxed);
+                Err(refused)
+            }
+        }
     }
 }
