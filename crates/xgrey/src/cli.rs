@@ -172,4 +172,19 @@ mod tests {
     fn the_flag_table_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn help_reads_well() {
+        let mut help = String::new();
+        for name in [None, Some("serve"), Some("explain"), Some("ctl")] {
+            let mut command = Cli::command().term_width(90);
+            command.build();
+            let command = match name {
+                None => &mut command,
+                Some(name) => command.find_subcommand_mut(name).unwrap(),
+            };
+            help += &format!("{}\n----\n", command.render_long_help());
+        }
+        insta::assert_snapshot!(help);
+    }
 }

@@ -1,6 +1,7 @@
 //! `xgrey generate`: man pages and completions, from the same flag table as `--help`.
 
 use std::io;
+use std::path::Path;
 
 use clap::CommandFactory;
 
@@ -11,8 +12,7 @@ use crate::cli::{Cli, GenerateCommand};
 pub fn run(command: GenerateCommand) -> Result<(), Failure> {
     match command {
         GenerateCommand::Man { dir } => {
-            std::fs::create_dir_all(&dir)?;
-            clap_mangen::generate_to(Cli::command(), &dir)?;
+            write_man_pages(&dir)?;
             println!(
                 "man pages are in {}; read one with `man -l {}/xgrey.1`",
                 dir.display(),
@@ -24,4 +24,41 @@ pub fn run(command: GenerateCommand) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn write_man_pages(dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(Cli::command(), dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap_complete::Shell;
+
+    #[test]
+    fn each_subcommand_has_a_man_page_that_names_its_flags() {
+        let dir = tempfile::tempdir().unwrap();
+        write_man_pages(dir.path()).unwrap();
+        for (page, flag) in [
+            ("xgrey.1", "serve"),
+            ("xgrey-serve.1", "decision\\-log"),
+            ("xgrey-explain.1", "recipient"),
+            ("xgrey-ctl.1", "reload"),
+            ("xgrey-ctl-stats.1", "json"),
+            ("xgrey-config-check.1", "FILE"),
+            ("xgrey-generate-man.1", "DIR"),
+        ] {
+            let text = std::fs::read_to_string(dir.path().join(page)).unwrap();
+            assert!(text.contains(flag), "{page} does not mention {flag}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn completions_know_the_subcommands() {
+        let mut script = Vec::new();
+        clap_complete::generate(Shell::Bash, &mut Cli::command(), "xgrey", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        assert!(script.contains("--decision-log") && script.contains("explain"), "{script}");
+    }
 }

@@ -47,7 +47,7 @@ pub enum ListenAddress {
     Unix {
         /// Its absolute path, of at most 107 bytes.
         path: PathBuf,
-        /// Its permission bits; `None`: as the umask makes them.
+        /// Its permission bits; `None`: whoever may enter the folder may ask.
         mode: Option<u32>,
         /// Whom it is given to.
         owner: Option<Owner>,

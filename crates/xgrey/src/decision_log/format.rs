@@ -192,3 +192,104 @@ impl Line<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use greylist::{Client, HashKey};
+
+    use super::*;
+    use crate::command::serve;
+    use crate::config::{MadeUp, parse_text};
+
+    /// The line for what `config` decides about a query, with its outcome made to fit.
+    fn line(format: Format, config: &str, query: &Query<'_>, answer: Option<Answer>) -> String {
+        let (config, _) = parse_text(config, Path::new("xgrey.toml"), &MadeUp::default()).unwrap();
+        let Ok(service) = serve::service(config, HashKey::new([7; 16])) else {
+            panic!("no service")
+        };
+        let policy = service.policy();
+        let answer =
+            answer.unwrap_or_else(|| Answer::Reject(policy.rules.judge(query).decided_by()));
+        let effect = match policy.mode {
+            Mode::Enforce => Effect::from(&answer),
+            Mode::Observe => Effect::NoObjection,
+        };
+        let mut out = Vec::new();
+        let now = Timestamp::from_unix_secs(1_795_498_215);
+        let outcome = Outcome { answer, effect };
+        format.line(&policy, Stamp::default().at(now), query, &outcome, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn query<'a>(sender: &'a [u8], recipient: &'a [u8]) -> Query<'a> {
+        Query::new(Client::new("192.0.2.7".parse().unwrap()), sender, recipient)
+    }
+
+    const NEW: Option<Answer> = Some(Answer::Defer(DeferReason::New { wait: Secs::new(60) }));
+
+    #[test]
+    fn a_line_says_what_why_and_to_whom() {
+        let query = Query {
+            queue_id: b"27D7B98C3BA",
+            client_name: Some(b"mail.example.net"),
+            ..query(b"a@example.net", b"b@example.org")
+        };
+        assert_eq!(
+            line(Format::Text, "", &query, NEW),
+            "2026-11-24T05:30:15Z defer reason=new wait=60s client=192.0.2.7 \
+             client_name=mail.example.net sender=a@example.net recipient=b@example.org \
+             queue_id=27D7B98C3BA\n"
+        );
+        assert_eq!(
+            line(Format::Json, "", &query, NEW),
+            "{\"time\":\"2026-11-24T05:30:15Z\",\"action\":\"defer\",\"reason\":\"new\",\
+             \"wait_seconds\":60,\"client\":\"192.0.2.7\",\"client_name\":\"mail.example.net\",\
+             \"sender\":\"a@example.net\",\"recipient\":\"b@example.org\",\
+             \"queue_id\":\"27D7B98C3BA\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_line_in_colour_says_the_same() {
+        let query = query(b"a@example.net", b"b@example.org");
+        let coloured = line(Format::Colour, "", &query, NEW);
+        assert!(coloured.contains("\x1b[33mdefer\x1b[0m"), "{coloured:?}");
+        let mut plain = String::new();
+        for (index, piece) in coloured.split('\x1b').enumerate() {
+            plain += if index == 0 { piece } else { piece.split_once('m').unwrap().1 };
+        }
+        assert_eq!(plain, line(Format::Text, "", &query, NEW));
+    }
+
+    #[test]
+    fn a_line_names_the_rule_that_decided() {
+        let rule = "[rules.sender]\nreject = [\"a@example.net\"]";
+        let shown = line(Format::Text, rule, &query(b"a@example.net", b"b@example.org"), None);
+        assert!(shown.contains("reject reason=rule rule=\"sender a@example.net\" "), "{shown}");
+    }
+
+    #[test]
+    fn a_line_says_when_what_was_decided_was_not_done() {
+        let query = query(b"a@example.net", b"b@example.org");
+        assert!(line(Format::Text, "mode = \"observe\"", &query, NEW).ends_with(" mode=observe\n"));
+        let known = Some(Answer::Accept(AcceptReason::Known));
+        let shown = line(Format::Text, "mode = \"observe\"", &query, known);
+        assert!(!shown.contains("observe"), "{shown}");
+    }
+
+    #[test]
+    fn nothing_from_outside_breaks_a_line_or_forges_another() {
+        let forged = b"x\n2026-11-24T05:30:16Z accept reason=known \"\\\x1b[2J\xff";
+        for format in [Format::Text, Format::Colour, Format::Json] {
+            let shown = line(format, "", &query(forged, b""), NEW);
+            assert_eq!(shown.matches('\n').count(), 1, "{shown:?}");
+            assert!(!shown.contains("\x1b[2J"), "{shown:?}");
+        }
+        let shown = line(Format::Json, "", &query(forged, b""), NEW);
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap();
+        let shown = line(Format::Text, "", &query(b"", &[b'x'; 100_000]), NEW);
+        assert!(shown.contains(" sender=<> ") && shown.len() < 1_000, "{} bytes", shown.len());
+    }
+}

@@ -249,3 +249,128 @@ fn reply(policy: &Policy, query: &Query<'_>, effect: Effect) -> String {
     reply.text().render(&Fields { query, wait }, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use greylist::{Client, HashKey};
+    use pollster::block_on;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::command::serve;
+    use crate::config::{MadeUp, parse_text};
+    use crate::service::Scratch;
+
+    const RULES: &str = r#"
+        [rules.client]
+        accept = ["198.51.100.0/24"]
+        greylist = ["198.51.100.7"]
+        [rules.sender]
+        reject = ["spammer@example.com"]
+        [rules.recipient_domain]
+        accept = ["example.com"]
+    "#;
+
+    fn service(config: &str) -> Service {
+        let (config, _) = parse_text(config, Path::new("xgrey.toml"), &MadeUp::default()).unwrap();
+        match serve::service(config, HashKey::new([7; 16])) {
+            Ok(service) => service,
+            Err(failure) => panic!("{failure:?}"),
+        }
+    }
+
+    fn answered(service: &Service, now: Timestamp, query: &Query<'_>) -> (Answer, Effect) {
+        let mut outcomes = Vec::new();
+        let policy = service.policy();
+        let mut scratch = Scratch::default();
+        block_on(service.answer(&policy, now, &[*query], &mut scratch, &mut outcomes));
+        (outcomes[0].answer, outcomes[0].effect)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_explained_is_what_is_answered_next(
+            steps in prop::collection::vec((0_u32..90_000, 0_usize..4, 0_usize..3, 0_usize..4), 1..40)
+        ) {
+            const CLIENTS: [&str; 4] = ["192.0.2.7", "198.51.100.1", "198.51.100.7", "127.0.0.1"];
+            const SENDERS: [&str; 3] = ["a@example.net", "spammer@example.com", ""];
+            const RECIPIENTS: [&str; 4] =
+                ["b@example.org", "b@example.com", "postmaster@example.org", "postmaster"];
+            let service = service(RULES);
+            let mut now = Timestamp::from_unix_secs(1_800_000_000);
+            for (later, client, sender, recipient) in steps {
+                // Mostly minutes, sometimes a day.
+                now = now.after(Secs::new(if later < 80_000 { later / 800 } else { later }));
+                let client = Client::new(CLIENTS[client].parse().unwrap());
+                let (sender, recipient) = (SENDERS[sender], RECIPIENTS[recipient]);
+                let query = Query::new(client, sender.as_bytes(), recipient.as_bytes());
+                let explained = block_on(service.explain(now, &query)).unwrap();
+                let again = block_on(service.explain(now, &query)).unwrap();
+                prop_assert_eq!(&explained, &again, "explaining changed something");
+                let (answer, _) = answered(&service, now, &query);
+                prop_assert_eq!(explained.answer, answer.action());
+                prop_assert_eq!(explained.reason, answer.reason());
+            }
+        }
+    }
+
+    #[test]
+    fn explaining_counts_no_hits() {
+        let service = service(RULES);
+        let client = Client::new("198.51.100.1".parse().unwrap());
+        let query = Query::new(client, b"a@example.net", b"b@example.org");
+        let now = Timestamp::from_unix_secs(1_800_000_000);
+        block_on(service.explain(now, &query)).unwrap();
+        assert!(service.policy().rules.iter().all(|rule| rule.hits == 0));
+        answered(&service, now, &query);
+        assert_eq!(service.policy().rules.iter().map(|rule| rule.hits).sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn observe_mode_has_no_effects_and_says_what_it_would_have_done() {
+        let service = service("mode = \"observe\"");
+        let client = Client::new("192.0.2.7".parse().unwrap());
+        let query = Query::new(client, b"a@example.net", b"b@example.org");
+        let now = Timestamp::from_unix_secs(1_800_000_000);
+        let explained = block_on(service.explain(now, &query)).unwrap();
+        assert_eq!(
+            explained.effect,
+            "no objection, since mode is observe; else 450 4.7.1 Greylisted, try again in 60 seconds"
+        );
+        assert_eq!(answered(&service, now, &query).1, Effect::NoObjection);
+    }
+
+    #[test]
+    fn a_path_leads_from_the_lists_to_the_tuple() {
+        let service = service(RULES);
+        let client = Client::new("198.51.100.7".parse().unwrap());
+        let query = Query::new(client, b"A+b@example.net", b"b@example.org");
+        let now = Timestamp::from_unix_secs(1_800_000_000);
+        answered(&service, now, &query);
+        let explained = block_on(service.explain(now.after(Secs::new(12)), &query)).unwrap();
+        let path: Vec<String> =
+            explained.path.iter().map(|step| format!("{}: {}", step.stage, step.said)).collect();
+        let nothing = "nothing matches; the default: greylist";
+        assert_eq!(
+            path,
+            [
+                "exempt: the client is neither this host, nor logged in, nor certified: not exempt",
+                "client: 198.51.100.7 matches: greylist",
+                "client-name: skipped: the list before it said greylist",
+                &format!("sender: {nothing}"),
+                &format!("sender-domain: {nothing}"),
+                &format!("recipient: {nothing}"),
+                &format!("recipient-domain: {nothing}"),
+                "tuple: grey, first tried 12 seconds ago, 48 seconds of the embargo left",
+            ]
+        );
+        let grey = TupleState::Grey {
+            first_try: "2027-01-15T08:00:00Z".to_owned(),
+            passes_from: "2027-01-15T08:01:00Z".to_owned(),
+            until: "2027-01-15T14:00:00Z".to_owned(),
+        };
+        assert_eq!(explained.tuple, Some(grey));
+    }
+}
