@@ -4,7 +4,7 @@ mod limits;
 mod listeners;
 mod startup;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,11 @@ pub fn load(given: Option<&Path>) -> Result<Loaded, Failure> {
     }
 }
 
+/// Says something on standard error, at once. That nobody listens there must not end a service.
+fn say(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// How reports look on standard error.
 pub fn look() -> Look {
     if std::io::stderr().is_terminal() { Look::Coloured } else { Look::Plain }
@@ -94,7 +99,7 @@ fn policy(config: Config) -> Policy {
 /// Runs the service until it is told to stop.
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     let loaded = load(args.config.as_deref())?;
-    eprint!("{}", loaded.report.render(look()));
+    say(&loaded.report.render(look()));
     let environment = Environment::of_this_process();
     let directories = Directories {
         state: args.state.clone().unwrap_or_else(|| environment.state()),
@@ -187,7 +192,7 @@ impl Server {
         listeners.replace(&listen)?;
         let socket = control::server::bind(&control_socket)?;
         tokio::spawn(control::server::serve(socket, Arc::new(control)));
-        eprintln!("{summary}");
+        say(&format!("{summary}\n"));
         Ok(Self {
             config_path: args.config.clone(),
             decision_log: args.decision_log,
