@@ -1,8 +1,8 @@
 //! All open connections: how many there may be, which one gives way, which have been idle or
 //! half-sent for too long, and how they end when the service does.
 //!
-//! A connection is ended by shutting its socket down: its task then reads the end of the stream
-//! and finishes by itself. Stopping shuts down only the reading side, so that what has already
+//! A connection is ended by shutting its socket down: its worker then reads the end of the stream
+//! and finishes it. Stopping shuts down only the reading side, so that what has already
 //! arrived is still read and answered; a connection in mid-request may finish that request first.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Timeouts {
     pub idle: Secs,
 }
 
-/// One connection, shared by its task and the sweeper.
+/// One connection, shared by its worker and the sweeper.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) stream: Stream,
@@ -145,7 +145,7 @@ impl Connections {
         true
     }
 
-    /// Forgets a connection whose task has ended.
+    /// Forgets a connection that has ended.
     pub(super) fn remove(&self, connection: &Arc<Connection>, counters: &Counters) {
         counters.event(Event::Disconnected);
         let mut open = self.open.lock();
