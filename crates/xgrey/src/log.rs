@@ -119,7 +119,7 @@ fn subscribe(
     let writer = move || sink.clone();
     let lines = fmt::layer().with_timer(Seconds).with_writer(writer);
     let lines = match format {
-        Format::Json => lines.json().boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
         Format::Text => lines.with_ansi(false).boxed(),
         Format::Colour => lines.with_ansi(true).boxed(),
     };

@@ -106,6 +106,9 @@ fn show_reloaded(reloaded: &Reloaded) -> String {
 }
 
 fn right_aligned(mut table: Table, columns: &[usize]) -> String {
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     for &column in columns {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);

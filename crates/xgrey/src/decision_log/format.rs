@@ -55,7 +55,8 @@ impl Format {
         out: &mut Vec<u8>,
     ) {
         match self {
-            Self::Json => out.extend_from_slice(b"{\"time\":\""),
+            // The keys that the other lines of the log have.
+            Self::Json => out.extend_from_slice(b"{\"timestamp\":\""),
             Self::Colour => out.extend_from_slice(b"\x1b[2m"),
             Self::Text => {}
         }
@@ -104,7 +105,9 @@ impl Line<'_> {
             _ => b"\x1b[31m",
         };
         match self.format {
-            Format::Json => self.out.extend_from_slice(b"\",\"action\":\""),
+            Format::Json => self
+                .out
+                .extend_from_slice(b"\",\"level\":\"INFO\",\"target\":\"decision\",\"action\":\""),
             Format::Colour => {
                 self.out.extend_from_slice(b"\x1b[0m ");
                 self.out.extend_from_slice(colour);
@@ -244,7 +247,8 @@ mod tests {
         );
         assert_eq!(
             line(Format::Json, "", &query, NEW),
-            "{\"time\":\"2026-11-24T05:30:15Z\",\"action\":\"defer\",\"reason\":\"new\",\
+            "{\"timestamp\":\"2026-11-24T05:30:15Z\",\"level\":\"INFO\",\"target\":\"decision\",\
+             \"action\":\"defer\",\"reason\":\"new\",\
              \"wait_seconds\":60,\"client\":\"192.0.2.7\",\"client_name\":\"mail.example.net\",\
              \"sender\":\"a@example.net\",\"recipient\":\"b@example.org\",\
              \"queue_id\":\"27D7B98C3BA\"}\n"
