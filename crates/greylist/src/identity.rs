@@ -365,6 +365,16 @@ impl Identity {
     ) -> Reductions {
         let switches = self.normalisation;
         let mut applied = Reductions::NONE;
+        let marked = |byte: &u8| matches!(byte, b'"' | b'+' | b'=' | b'/');
+        if !local.iter().any(marked) && !srs::is_tagged(local) {
+            // Most people's: nothing that a quote, extension, signature or forwarder leaves.
+            if !switches.reduce_verp {
+                out.extend_from_slice(local);
+            } else if verp::reduce(local, domain, out) {
+                applied.insert(Reduction::Verp);
+            }
+            return applied;
+        }
         loop {
             // Each turn takes something off `local`. The cheap looks at its ends come first, and
             // only a turn in which they find nothing looks all through it: that keeps this linear.

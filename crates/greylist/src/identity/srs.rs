@@ -50,6 +50,11 @@ impl Head {
     }
 }
 
+/// Whether `local` begins as a forwarder's does, rightly or not.
+pub(super) fn is_tagged(local: &[u8]) -> bool {
+    local.get(..3).is_some_and(|head| head.eq_ignore_ascii_case(b"SRS"))
+}
+
 /// Looks for a forwarder's rewriting.
 pub(super) fn find(local: &[u8]) -> Found {
     let marked = |at: usize, mark: &[u8]| {

@@ -258,6 +258,10 @@ fn token(rest: &[u8]) -> Option<&[u8]> {
 
 /// How long the bounce word is that `token` is, apart from a number written onto it.
 fn bounce_word(token: &[u8]) -> Option<usize> {
+    // How all of them begin; most tokens don't.
+    if !matches!(token.first()?, b'b' | b'B' | b'r' | b'R' | b'v' | b'V') {
+        return None;
+    }
     let whole = BOUNCE_WORDS.iter().any(|word| token.eq_ignore_ascii_case(word));
     if whole { Some(token.len()) } else { numbered(token, &NUMBERED_WORDS) }
 }
@@ -277,7 +281,10 @@ fn is_bounce_domain(domain: &[u8]) -> bool {
     let end = domain.iter().rposition(|&byte| byte != b'.').map_or(0, |last| last + 1);
     let labels = || domain[..end].split(|&byte| byte == b'.');
     let subdomains = labels().count().saturating_sub(2);
-    labels().take(subdomains).any(|label| numbered(label, &BOUNCE_LABELS).is_some())
+    labels().take(subdomains).any(|label| {
+        let begins = matches!(label.first(), Some(b'b' | b'B' | b'v' | b'V'));
+        begins && numbered(label, &BOUNCE_LABELS).is_some()
+    })
 }
 
 /// How long `word=domain` is that begins with the token at the beginning of `rest`. More than one
