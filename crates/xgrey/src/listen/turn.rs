@@ -6,8 +6,8 @@
 //! ```
 //! Phases instead of a task for each connection: the code of each phase stays in the processor's
 //! caches for the whole chunk, the store sees batches, and the peer is woken once by a burst of
-//! answers and not once by each. (Tasks on an async runtime took half as much processor time
-//! again: `docs/performance.md`.)
+//! answers and not once by each. (Tasks on an async runtime took up to a third more processor
+//! time: `docs/performance.md`.)
 //!
 //! Never knows: what a decision depends on.
 
