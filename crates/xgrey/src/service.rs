@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use greylist::reply::Replies;
-use greylist::rules::{RuleSet, Verdict};
+use greylist::rules::{Judgement, RuleSet, Verdict};
 use greylist::{AcceptReason, Answer, Effect, Identity, Query, Timestamp, Timing, Touch};
 use store::{Attempt, CompactStore, TupleStore};
 
@@ -39,6 +39,34 @@ pub struct Policy {
     pub mode: Mode,
     /// What senders get to read.
     pub replies: Replies,
+}
+
+/// What can be said of a query without a look at its tuple.
+struct BeforeTuple {
+    /// What the rules said; none if the client is exempt from being judged.
+    judgement: Option<Judgement>,
+    /// The answer; none if it takes the tuple.
+    answer: Option<Answer>,
+}
+
+impl Policy {
+    /// The order of everything that comes before the tuple. Counts nothing.
+    fn before_tuple(&self, local: &LocalAddresses, query: &Query<'_>) -> BeforeTuple {
+        if let Some(reason) = exempt::client(&self.exempt, query, local) {
+            return BeforeTuple { judgement: None, answer: Some(Answer::Accept(reason)) };
+        }
+        let judgement = self.rules.judge(query);
+        let answer = match judgement.verdict() {
+            Verdict::Accept => Some(Answer::Accept(AcceptReason::Rule(judgement.decided_by()))),
+            Verdict::Reject => Some(Answer::Reject(judgement.decided_by())),
+            Verdict::Greylist => self
+                .exempt
+                .recipients
+                .contains(query)
+                .then_some(Answer::Accept(AcceptReason::ExemptRecipient)),
+        };
+        BeforeTuple { judgement: Some(judgement), answer }
+    }
 }
 
 /// What came of one query.
@@ -120,14 +148,19 @@ impl Service {
         early.clear();
         attempts.clear();
         touches.clear();
+        let local = self.local.load();
         for query in queries {
-            let answer = self.without_tuple(policy, query);
+            let BeforeTuple { judgement, answer } = policy.before_tuple(&local, query);
+            if let Some(judgement) = judgement {
+                policy.rules.count(&judgement);
+            }
             if answer.is_none() {
                 let key = policy.identity.key(self.store.hash_key(), query, key);
                 attempts.push(Attempt { key });
             }
             early.push(answer);
         }
+        drop(local);
         if !attempts.is_empty()
             && let Err(error) = self.store.touch(now, attempts, touches).await
         {
@@ -140,24 +173,6 @@ impl Service {
             let answer = early.unwrap_or_else(touched);
             Outcome { answer, effect: self.effect(policy, query, &answer) }
         }));
-    }
-
-    /// The answer, if it takes no look at the tuple. Counts the hits of rules.
-    fn without_tuple(&self, policy: &Policy, query: &Query<'_>) -> Option<Answer> {
-        if let Some(reason) = exempt::client(&policy.exempt, query, &self.local.load()) {
-            return Some(Answer::Accept(reason));
-        }
-        let judgement = policy.rules.judge(query);
-        policy.rules.count(&judgement);
-        match judgement.verdict() {
-            Verdict::Accept => Some(Answer::Accept(AcceptReason::Rule(judgement.decided_by()))),
-            Verdict::Reject => Some(Answer::Reject(judgement.decided_by())),
-            Verdict::Greylist => policy
-                .exempt
-                .recipients
-                .contains(query)
-                .then_some(Answer::Accept(AcceptReason::ExemptRecipient)),
-        }
     }
 
     /// What the MTA is asked to do.

@@ -78,8 +78,7 @@ pub fn look() -> Look {
 /// # Errors
 /// When its bound is too small for a table.
 pub fn service(config: Config, hash_key: HashKey) -> Result<Service, Failure> {
-    let bound = config.memory.map_or_else(limits::default_memory, |bytes| bytes.0);
-    let bound = Bound::new(bound)?;
+    let bound = Bound::new(limits::memory(config.memory))?;
     let store = CompactStore::new(CompactConfig { timing: config.timing, bound, hash_key });
     Ok(Service::new(policy(config), store))
 }

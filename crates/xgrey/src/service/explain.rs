@@ -5,12 +5,12 @@
 
 use greylist::identity::Reductions;
 use greylist::reply::Fields;
-use greylist::rules::{Outcome as StepOutcome, RuleSet, Step, Verdict};
+use greylist::rules::{Outcome as StepOutcome, RuleSet, Step};
 use greylist::{AcceptReason, Answer, Effect, Query, Secs, State, Timestamp, Timing, Tuple};
 use serde::{Deserialize, Serialize};
 use store::{StoreError, TupleStore};
 
-use super::{Policy, Service};
+use super::{BeforeTuple, Policy, Service};
 use crate::config::Mode;
 
 /// The whole answer to "what would happen, and why?".
@@ -89,8 +89,9 @@ impl Service {
         query: &Query<'_>,
     ) -> Result<Explanation, StoreError> {
         let policy = self.policy();
-        let mut path = Vec::new();
-        if let Some(answer) = self.explain_before_tuple(&policy, query, &mut path) {
+        let before = policy.before_tuple(&self.local.load(), query);
+        let mut path = path_before_tuple(&policy, &before);
+        if let Some(answer) = before.answer {
             return Ok(conclude(&policy, query, answer, path, None));
         }
         let mut scratch = Vec::new();
@@ -106,42 +107,22 @@ impl Service {
         let shown = (identity(&policy, query), state(known, &timing));
         Ok(conclude(&policy, query, Answer::from(touch), path, Some(shown)))
     }
+}
 
-    /// As `without_tuple`, writing down the path and counting nothing.
-    fn explain_before_tuple(
-        &self,
-        policy: &Policy,
-        query: &Query<'_>,
-        path: &mut Vec<PathStep>,
-    ) -> Option<Answer> {
-        let mut exempt = |reason: Option<AcceptReason>, no: &str, yes: &str| {
-            let said = if reason.is_some() { yes } else { no }.to_owned();
-            path.push(PathStep { stage: "exempt".to_owned(), said, origin: None });
-            reason
-        };
-        if let Some(reason) = exempt(
-            super::exempt::client(&policy.exempt, query, &self.local.load()),
-            "the client is neither this host, nor logged in, nor certified: not exempt",
-            "the client is this host itself, logged in, or certified: accept",
-        ) {
-            return Some(Answer::Accept(reason));
-        }
-        let judgement = policy.rules.judge(query);
-        path.extend(judgement.steps().map(|step| show(&policy.rules, step)));
-        match judgement.verdict() {
-            Verdict::Accept => Some(Answer::Accept(AcceptReason::Rule(judgement.decided_by()))),
-            Verdict::Reject => Some(Answer::Reject(judgement.decided_by())),
-            Verdict::Greylist if policy.exempt.recipients.contains(query) => {
-                path.push(PathStep {
-                    stage: "exempt".to_owned(),
-                    said: "the recipient must always be reachable: accept".to_owned(),
-                    origin: None,
-                });
-                Some(Answer::Accept(AcceptReason::ExemptRecipient))
-            }
-            Verdict::Greylist => None,
-        }
+/// The path that led to what can be said before the tuple.
+fn path_before_tuple(policy: &Policy, before: &BeforeTuple) -> Vec<PathStep> {
+    let exempt =
+        |said: &str| PathStep { stage: "exempt".to_owned(), said: said.to_owned(), origin: None };
+    let Some(judgement) = before.judgement else {
+        return vec![exempt("the client is this host itself, logged in, or certified: accept")];
+    };
+    let not = "the client is neither this host, nor logged in, nor certified: not exempt";
+    let mut path = vec![exempt(not)];
+    path.extend(judgement.steps().map(|step| show(&policy.rules, step)));
+    if before.answer == Some(Answer::Accept(AcceptReason::ExemptRecipient)) {
+        path.push(exempt("the recipient must always be reachable: accept"));
     }
+    path
 }
 
 fn show(rules: &RuleSet, step: Step) -> PathStep {

@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::Config;
+use crate::config::{Bytes, Config};
 
 /// More threads than this only cost memory: one core decides some 100,000 requests a second.
 const THREADS_MAX: usize = 16;
@@ -44,8 +44,13 @@ pub(super) fn connections(configured: usize) -> usize {
     possible
 }
 
+/// Bytes that the table may take: as configured, or the default.
+pub(super) fn memory(configured: Option<Bytes>) -> u64 {
+    configured.map_or_else(default_memory, |bytes| bytes.0)
+}
+
 /// A quarter of the memory of the machine, or of the cgroup if that has less.
-pub(super) fn default_memory() -> u64 {
+fn default_memory() -> u64 {
     let machine = procfs_total().unwrap_or(MEMORY_FALLBACK * 4);
     machine.min(cgroup_limit().unwrap_or(u64::MAX)) / 4
 }

@@ -22,7 +22,7 @@ impl Summary {
             listeners: config.listeners.iter().map(|listener| listener.address.clone()).collect(),
             directories: directories.clone(),
             settings: config.summary(),
-            memory_bytes: config.memory.map_or_else(limits::default_memory, |bytes| bytes.0),
+            memory_bytes: limits::memory(config.memory),
         }
     }
 }
