@@ -55,6 +55,12 @@ impl HashKey {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// 64 bits that tell this key from any other and nothing else about it: what is made with the
+    /// key names it so. The hash of a text that no tuple has.
+    pub fn fingerprint(&self) -> u64 {
+        siphasher::sip::SipHasher24::new_with_key(&self.0).hash(b"xgrey: which key is this?")
+    }
 }
 
 /// Secret: not shown.
@@ -586,6 +592,13 @@ mod tests {
         let other = Identity::DEFAULT.key(&HashKey::new([8; 16]), &query, &mut scratch);
         assert_ne!(one, other);
         assert_eq!(format!("{HASH_KEY:?}"), "HashKey(…)");
+        assert_ne!(HASH_KEY.fingerprint(), HashKey::new([8; 16]).fingerprint());
+    }
+
+    /// Files name their key so.
+    #[test]
+    fn the_fingerprint_of_a_known_secret_stays_what_it_was() {
+        assert_eq!(HASH_KEY.fingerprint(), 9_154_163_940_085_396_681);
     }
 
     #[test]

@@ -7,8 +7,11 @@
 mod compact;
 #[cfg(test)]
 mod conformance;
+pub mod disk;
+mod id;
 
 pub use compact::{Bound, BoundTooSmall, CompactConfig, CompactStats, CompactStore};
+pub use id::TupleId;
 
 use greylist::{Timestamp, Touch, Tuple, TupleKey};
 
