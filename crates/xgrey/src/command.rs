@@ -56,30 +56,3 @@ fn control_socket(args: &ControlArgs) -> PathBuf {
     let default = || Environment::of_this_process().runtime().join(control::SOCKET_NAME);
     args.control.clone().unwrap_or_else(default)
 }
-
-/// 1,234,567.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_separated() {
-        for (number, text) in
-            [(0, "0"), (999, "999"), (1_000, "1,000"), (2_160_000_000, "2,160,000,000")]
-        {
-            assert_eq!(thousands(number), text);
-        }
-    }
-}

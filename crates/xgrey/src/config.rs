@@ -28,6 +28,7 @@ mod reply;
 mod report;
 mod rules;
 mod size;
+mod store;
 mod summary;
 mod surroundings;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use listener::{ListenAddress, Listener, Owner, Protocol};
 pub use log::{Level, LogConfig, LogFormat, Subsystem};
 pub use report::{FINDINGS_KEPT_MAX, Finding, Look, Place, Position, Report, Severity};
 pub use size::Bytes;
+pub use store::{Keeping, StoreConfig, SyncPolicy, TableBound};
 pub use surroundings::{MadeUp, Surroundings, ThisMachine};
 
 /// Where the configuration is looked for if none is named.
@@ -73,8 +75,8 @@ pub struct Config {
     pub timing: Timing,
     /// Whether decisions are carried out.
     pub mode: Mode,
-    /// The bound of the table; `None`: a quarter of the machine's or the control group's memory.
-    pub memory: Option<Bytes>,
+    /// How large the table of tuples may become.
+    pub bound: TableBound,
     /// Who is never greylisted, whatever the table says.
     pub exempt: Exempt,
     /// Where to listen: at least one, no two the same.
@@ -83,6 +85,8 @@ pub struct Config {
     pub identity: Identity,
     /// What is decided beforehand.
     pub rules: RuleSet,
+    /// What of the tuples outlives the process.
+    pub store: StoreConfig,
     /// What is said to senders.
     pub replies: Replies,
     /// What a client may take.

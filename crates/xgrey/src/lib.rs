@@ -13,6 +13,8 @@ pub mod fault_log;
 pub mod listen;
 pub mod log;
 pub mod log_sink;
+pub mod machine;
 pub mod metrics;
 pub mod service;
 pub mod state_dir;
+pub mod thousands;

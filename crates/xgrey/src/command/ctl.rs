@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Failure, control_socket, thousands};
+use super::{Failure, control_socket};
 use crate::cli::{CtlArgs, CtlCommand};
 use crate::control::{Reloaded, Request, RuleShown, Stats, client};
+use crate::thousands::thousands;
 
 /// Asks and prints.
 pub fn run(args: &CtlArgs) -> Result<(), Failure> {

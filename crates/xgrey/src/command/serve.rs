@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use greylist::{HashKey, Secs};
 use sd_notify::NotifyState;
-use store::{Bound, CompactConfig, CompactStore};
+use store::{CompactConfig, CompactStore};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -78,7 +78,7 @@ pub fn look() -> Look {
 /// # Errors
 /// When its bound is too small for a table.
 pub fn service(config: Config, hash_key: HashKey) -> Result<Service, Failure> {
-    let bound = Bound::new(limits::memory(config.memory))?;
+    let bound = limits::bound(config.bound)?;
     let store = CompactStore::new(CompactConfig { timing: config.timing, bound, hash_key });
     Ok(Service::new(policy(config), store))
 }

@@ -10,16 +10,9 @@ use super::duration::{self, spoken};
 use super::keys::Section;
 use super::mistake::{Mistake, listed, nearest};
 use super::reader::{Notes, Word};
-use super::size::Bytes;
 use super::surroundings::Surroundings;
 use super::text::{ConfigText, Number};
-use super::{Config, Exempt, Mode, limits, listener, log, reply, rules};
-
-/// Below this a table has no room for one bucket a shard.
-const MEMORY_MIN: Bytes = Bytes::mib(1);
-
-/// The most that a machine of today can address.
-const MEMORY_MAX: Bytes = Bytes::tib(256);
+use super::{Config, Exempt, Mode, limits, listener, log, reply, rules, store};
 
 /// Above this the embargo collides with how senders retry: many try again after 200 to 285 seconds,
 /// and then not for hours.
@@ -50,13 +43,11 @@ pub(super) fn config(
     let base = path.parent().unwrap_or(Path::new(""));
     let profile = one_of(notes, "profile", text.profile.as_ref(), &PROFILES);
     let profile = profile.unwrap_or(PROFILES[0].1);
-    let memory = text.memory.as_ref();
     Config {
         file: (!path.as_os_str().is_empty()).then(|| path.to_owned()),
         timing: timing(text, profile, notes),
         mode: one_of(notes, "mode", text.mode.as_ref(), &MODES).unwrap_or_default(),
-        memory: memory
-            .and_then(|amount| limits::bytes("memory", amount, &(MEMORY_MIN..=MEMORY_MAX), notes)),
+        bound: store::table_bound(text, notes, surroundings),
         exempt: Exempt {
             local: text.exempt_local.unwrap_or(true),
             authenticated: text.exempt_authenticated.unwrap_or(true),
@@ -66,6 +57,7 @@ pub(super) fn config(
         listeners: listener::listeners(text, notes, surroundings),
         identity: identity(text, profile, notes),
         rules: rules::rules(&text.rules, notes, base, surroundings),
+        store: store::store(&text.store, notes),
         replies: reply::replies(&text.reply, notes),
         limits: limits::limits(&text.limits, notes),
         log: log::log(&text.log, notes, base),

@@ -44,6 +44,7 @@ pub(super) const TOP: Section = Section {
         ("lifetime", r#""36d""#),
         ("mode", r#""observe""#),
         ("memory", r#""512MiB""#),
+        ("capacity", "100_000_000"),
         ("exempt_local", "true"),
         ("exempt_authenticated", "true"),
         ("exempt_certificates", "true"),
@@ -51,6 +52,7 @@ pub(super) const TOP: Section = Section {
         ("listen", r#"[{ address = "127.0.0.1:10023" }]"#),
         ("identity", "{ client_prefix_v4 = 24 }"),
         ("rules", r#"{ opt_out = ["example.org"] }"#),
+        ("store", r#"{ sync = "1s" }"#),
         ("reply", "{ defer_code = 450 }"),
         ("limits", "{ connections = 4096 }"),
         ("log", r#"{ level = "info" }"#),
@@ -122,6 +124,18 @@ pub(super) const RULES_FILE: Section = Section {
     ],
 };
 
+pub(super) const STORE: Section = Section {
+    header: "[store]",
+    keys: &[
+        ("journal", "true"),
+        ("sync", r#""1s""#),
+        ("segment_bytes", r#""64MiB""#),
+        ("snapshot_after", r#""256MiB""#),
+        ("keep_text", "true"),
+        ("text_bytes", r#""1GiB""#),
+    ],
+};
+
 pub(super) const REPLY: Section = Section {
     header: "[reply]",
     keys: &[
@@ -160,8 +174,8 @@ pub(super) const LOG: Section = Section {
 };
 
 /// All of them.
-pub(super) const SECTIONS: [&Section; 9] =
-    [&TOP, &LISTEN, &IDENTITY, &RULES, &RULES_LIST, &RULES_FILE, &REPLY, &LIMITS, &LOG];
+pub(super) const SECTIONS: [&Section; 10] =
+    [&TOP, &LISTEN, &IDENTITY, &RULES, &RULES_LIST, &RULES_FILE, &STORE, &REPLY, &LIMITS, &LOG];
 
 /// What other greylisters call our keys: theirs, ours, whose word it is.
 const FOREIGN: [(&str, &str, &str); 18] = [

@@ -19,6 +19,11 @@ impl Bytes {
         Self(count << 20)
     }
 
+    /// That many GiB (1,073,741,824 bytes each).
+    pub const fn gib(count: u64) -> Self {
+        Self(count << 30)
+    }
+
     /// That many TiB (1,099,511,627,776 bytes each).
     pub const fn tib(count: u64) -> Self {
         Self(count << 40)

@@ -4,7 +4,8 @@ use greylist::identity::{Normalisation, PrefixV4, PrefixV6};
 use greylist::rules::List;
 
 use super::duration::spoken;
-use super::{Config, Mode};
+use super::{Config, Keeping, Mode, SyncPolicy, TableBound};
+use crate::thousands::thousands;
 
 impl Config {
     /// The settings that decide what happens to mail, in words, in one line: `embargo 1 minute,
@@ -18,8 +19,22 @@ impl Config {
         );
         let mut parts = vec![timing, self.identity_in_words(), self.rules_in_words()];
         parts.push(self.exempt_in_words());
-        if let Some(memory) = self.memory {
-            parts.push(format!("at most {memory} of memory for the table"));
+        match self.bound {
+            TableBound::Quarter => {}
+            TableBound::Memory(memory) => {
+                parts.push(format!("at most {memory} of memory for the table"));
+            }
+            TableBound::Capacity(tuples) => {
+                parts.push(format!("room for {} tuples", thousands(tuples)));
+            }
+        }
+        match (self.store.journal, self.store.sync) {
+            (Keeping::NotKept, _) => parts.push("a restart forgets all tuples".into()),
+            (Keeping::Kept, SyncPolicy::Every(_)) => {}
+            (Keeping::Kept, SyncPolicy::Always) => {
+                parts.push("synced before each answer".into());
+            }
+            (Keeping::Kept, SyncPolicy::Never) => parts.push("never synced".into()),
         }
         if self.mode == Mode::Observe {
             parts.push("observing only: nothing is delayed or refused".into());

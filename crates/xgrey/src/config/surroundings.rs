@@ -29,6 +29,9 @@ pub trait Surroundings {
 
     /// The number of a group, if there is one of that name.
     fn group(&self, name: &str) -> Option<u32>;
+
+    /// Bytes of memory that there are; `None` if that is not known.
+    fn memory(&self) -> Option<u64>;
 }
 
 /// The machine that the program runs on.
@@ -64,6 +67,10 @@ impl Surroundings for ThisMachine {
     fn group(&self, name: &str) -> Option<u32> {
         nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
     }
+
+    fn memory(&self) -> Option<u64> {
+        crate::machine::memory_bytes()
+    }
 }
 
 /// A machine made up: for tests and fuzzers.
@@ -73,6 +80,8 @@ pub struct MadeUp {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     /// Users, which are groups of the same name and number as well.
     pub users: BTreeMap<String, u32>,
+    /// Bytes of memory; `None`: not known.
+    pub memory: Option<u64>,
 }
 
 impl Surroundings for MadeUp {
@@ -99,5 +108,9 @@ impl Surroundings for MadeUp {
 
     fn group(&self, name: &str) -> Option<u32> {
         self.users.get(name).copied()
+    }
+
+    fn memory(&self) -> Option<u64> {
+        self.memory
     }
 }

@@ -20,11 +20,12 @@ use super::*;
 
 const PATH: &str = "/etc/xgrey/xgrey.toml";
 
-/// A machine with these files, and the users `postfix` and `root`.
+/// A machine with these files, and the users `postfix` and `root`, and 24 GiB of memory.
 fn machine(files: &[(&str, &str)]) -> MadeUp {
     MadeUp {
         files: files.iter().map(|(path, text)| (path.into(), text.as_bytes().to_vec())).collect(),
         users: [("root".into(), 0), ("postfix".into(), 101)].into(),
+        memory: Some(24 << 30),
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) struct ConfigText<'a> {
     pub(super) lifetime: Option<Word<'a>>,
     pub(super) mode: Option<Word<'a>>,
     pub(super) memory: Option<Amount>,
+    pub(super) capacity: Option<Number>,
     pub(super) exempt_local: Option<bool>,
     pub(super) exempt_authenticated: Option<bool>,
     pub(super) exempt_certificates: Option<bool>,
@@ -31,6 +32,7 @@ pub(super) struct ConfigText<'a> {
     pub(super) listen: Option<Spanned<Vec<ListenText<'a>>>>,
     pub(super) identity: IdentityText,
     pub(super) rules: RulesText<'a>,
+    pub(super) store: StoreText<'a>,
     pub(super) reply: ReplyText<'a>,
     pub(super) limits: LimitsText<'a>,
     pub(super) log: LogText<'a>,
@@ -99,6 +101,17 @@ pub(super) struct ReplyText<'a> {
     pub(super) help_url: Option<Word<'a>>,
 }
 
+/// `[store]`.
+#[derive(Default)]
+pub(super) struct StoreText<'a> {
+    pub(super) journal: Option<bool>,
+    pub(super) sync: Option<Word<'a>>,
+    pub(super) segment_bytes: Option<Amount>,
+    pub(super) snapshot_after: Option<Amount>,
+    pub(super) keep_text: Option<bool>,
+    pub(super) text_bytes: Option<Amount>,
+}
+
 /// `[limits]`.
 #[derive(Default)]
 pub(super) struct LimitsText<'a> {
@@ -132,6 +145,7 @@ impl<'a> ConfigText<'a> {
             lifetime: top.time(notes, "lifetime"),
             mode: top.text(notes, "mode"),
             memory: top.size(notes, "memory"),
+            capacity: top.number(notes, "capacity"),
             exempt_local: top.switch(notes, "exempt_local"),
             exempt_authenticated: top.switch(notes, "exempt_authenticated"),
             exempt_certificates: top.switch(notes, "exempt_certificates"),
@@ -148,6 +162,10 @@ impl<'a> ConfigText<'a> {
             rules: top
                 .table(notes, "rules", &keys::RULES)
                 .map(|table| RulesText::read(&table, notes))
+                .unwrap_or_default(),
+            store: top
+                .table(notes, "store", &keys::STORE)
+                .map(|table| StoreText::read(&table, notes))
                 .unwrap_or_default(),
             reply: top
                 .table(notes, "reply", &keys::REPLY)
@@ -249,6 +267,20 @@ impl<'a> ReplyText<'a> {
             reject_text: table.text(notes, "reject_text"),
             header: table.text(notes, "header"),
             help_url: table.text(notes, "help_url"),
+        }
+    }
+}
+
+impl<'a> StoreText<'a> {
+    fn read(table: &TableReader<'a, '_>, notes: &mut Notes<'_>) -> Self {
+        table.finish(notes);
+        Self {
+            journal: table.switch(notes, "journal"),
+            sync: table.text(notes, "sync"),
+            segment_bytes: table.size(notes, "segment_bytes"),
+            snapshot_after: table.size(notes, "snapshot_after"),
+            keep_text: table.switch(notes, "keep_text"),
+            text_bytes: table.size(notes, "text_bytes"),
         }
     }
 }

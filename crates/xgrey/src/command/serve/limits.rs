@@ -5,14 +5,17 @@ use std::thread::available_parallelism;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::config::{Bytes, Config};
+use store::{Bound, BoundTooSmall};
+
+use crate::config::{Bytes, Config, TableBound};
+use crate::machine;
 
 /// More threads than this only cost memory: one core decides some 100,000 requests a second.
 const THREADS_MAX: usize = 16;
 /// Descriptors that are not connections: listeners, logs, epoll, the control socket's.
 const OTHER_DESCRIPTORS: u64 = 64;
-/// What the table may take when the machine does not say what it has.
-const MEMORY_FALLBACK: u64 = 1 << 30;
+/// What the machine has when it does not say.
+const MEMORY_FALLBACK: u64 = 4 << 30;
 
 /// Worker threads: as configured, or one for each core that we may use.
 pub(super) fn threads(configured: Option<NonZeroUsize>) -> usize {
@@ -44,48 +47,31 @@ pub(super) fn connections(configured: usize) -> usize {
     possible
 }
 
-/// Bytes that the table may take: as configured, or the default.
-pub(super) fn memory(configured: Option<Bytes>) -> u64 {
-    configured.map_or_else(default_memory, |bytes| bytes.0)
-}
-
-/// A quarter of the memory of the machine, or of the cgroup if that has less.
-fn default_memory() -> u64 {
-    let machine = procfs_total().unwrap_or(MEMORY_FALLBACK * 4);
-    machine.min(cgroup_limit().unwrap_or(u64::MAX)) / 4
-}
-
-fn procfs_total() -> Option<u64> {
-    use procfs::Current;
-    Some(procfs::Meminfo::current().ok()?.mem_total)
-}
-
-/// The lowest `memory.max` from our cgroup up to the root (cgroup v2).
-fn cgroup_limit() -> Option<u64> {
-    let groups = procfs::process::Process::myself().ok()?.cgroups().ok()?;
-    let unified = groups.into_iter().find(|group| group.hierarchy == 0)?;
-    let root = std::path::Path::new("/sys/fs/cgroup");
-    let own = root.join(unified.pathname.trim_start_matches('/'));
-    own.ancestors()
-        .take_while(|path| path.starts_with(root))
-        .filter_map(|path| {
-            std::fs::read_to_string(path.join("memory.max")).ok()?.trim().parse().ok()
-        })
-        .min()
+/// How large the table may become: as configured, or a quarter of the memory that there is.
+///
+/// # Errors
+/// When that is too little for a table.
+pub(super) fn bound(configured: TableBound) -> Result<Bound, BoundTooSmall> {
+    match configured {
+        TableBound::Memory(Bytes(bytes)) => Bound::new(bytes),
+        TableBound::Capacity(tuples) => Bound::for_capacity(tuples),
+        TableBound::Quarter => Bound::new(machine::memory_bytes().unwrap_or(MEMORY_FALLBACK) / 4),
+    }
 }
 
 /// Settings that only a start can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fixed {
-    settings: [(&'static str, String); 5],
+    settings: [(&'static str, String); 6],
 }
 
 impl Fixed {
     pub(super) fn of(config: &Config) -> Self {
-        let Config { limits, log, memory, .. } = config;
+        let Config { limits, log, bound, store, .. } = config;
         Self {
             settings: [
-                ("memory", format!("{memory:?}")),
+                ("memory or capacity", format!("{bound:?}")),
+                ("[store]", format!("{store:?}")),
                 ("limits.threads", format!("{:?}", limits.threads)),
                 ("limits.request_bytes", format!("{:?}", limits.request_bytes)),
                 ("log.format", format!("{:?}", log.format)),
@@ -111,10 +97,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_bound_is_a_quarter_of_what_there_is() {
-        let memory = default_memory();
-        assert!(memory > 0);
-        assert!(memory <= procfs_total().unwrap() / 4);
+    fn the_bound_is_what_is_configured_or_a_quarter_of_what_there_is() {
+        let bytes = |configured| bound(configured).unwrap().bytes();
+        assert_eq!(bytes(TableBound::Memory(Bytes::gib(18))), 18 << 30);
+        assert!(bytes(TableBound::Capacity(100_000_000)) >= 800_000_000);
+        assert!(bytes(TableBound::Quarter) <= machine::memory_bytes().unwrap() / 4);
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Summary {
             listeners: config.listeners.iter().map(|listener| listener.address.clone()).collect(),
             directories: directories.clone(),
             settings: config.summary(),
-            memory_bytes: limits::memory(config.memory),
+            memory_bytes: limits::bound(config.bound).map_or(0, |bound| bound.bytes()),
         }
     }
 }

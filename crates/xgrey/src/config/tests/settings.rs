@@ -5,13 +5,26 @@ use greylist::rules::{List, Verdict};
 use greylist::{Client, Query, Secs};
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
 use crate::config::keys::SECTIONS;
 
 /// Everything of a configuration but where it was read from.
 fn shown(config: &Config) -> String {
-    let Config { timing, mode, memory, exempt, listeners, identity, replies, limits, log, .. } =
-        config;
+    let Config {
+        timing,
+        mode,
+        bound,
+        exempt,
+        listeners,
+        identity,
+        store,
+        replies,
+        limits,
+        log,
+        ..
+    } = config;
     let exempt_recipients: Vec<String> = exempt.recipients.iter().collect();
     let rules: Vec<String> = config
         .rules
@@ -19,7 +32,7 @@ fn shown(config: &Config) -> String {
         .map(|rule| format!("{:?} {:?} {}", rule.list, rule.verdict, rule.text))
         .collect();
     format!(
-        "{timing:#?} {mode:?} {memory:?} {exempt:?} {exempt_recipients:?} {listeners:#?} \
+        "{timing:#?} {mode:?} {bound:?} {store:?} {exempt:?} {exempt_recipients:?} {listeners:#?} \
          {identity:#?} {replies:#?} {limits:#?} {log:#?} {rules:#?}"
     )
 }
@@ -37,18 +50,23 @@ fn each_default_is_the_one_in_the_reference() {
         file,
         timing,
         mode,
-        memory,
+        bound,
         exempt,
         listeners,
         identity,
         rules,
+        store,
         replies,
         limits,
         log,
     } = Config::default();
     assert_eq!(file, None);
     assert_eq!(timing, Timing::DEFAULT);
-    assert_eq!((mode, memory), (Mode::Enforce, None));
+    assert_eq!((mode, bound), (Mode::Enforce, TableBound::Quarter));
+    let every_second = SyncPolicy::Every(Duration::from_secs(1));
+    assert_eq!((store.journal, store.sync), (Keeping::Kept, every_second));
+    assert_eq!((store.segment_bytes, store.snapshot_after), (64 << 20, None));
+    assert_eq!((store.text, store.text_bytes), (Keeping::Kept, 1 << 30));
     assert!(exempt.local && exempt.authenticated && exempt.certificates);
     assert_eq!(exempt.recipients.iter().collect::<Vec<_>>(), ["postmaster@", "abuse@"]);
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.address.to_string()).collect();
@@ -87,7 +105,8 @@ fn every_key_that_the_default_shows_commented_out_is_valid() {
     let (config, report) = parse_with(&all.join("\n"), &files).unwrap();
     assert_eq!(report.warning_count(), 1, "{}", report.render(Look::Plain));
     assert_eq!(config.listeners.len(), 2);
-    assert_eq!(config.memory, Some(Bytes::mib(512)));
+    assert_eq!(config.bound, TableBound::Memory(Bytes::mib(512)));
+    assert_eq!(config.store.snapshot_after, Some(Bytes::mib(256)));
     assert_eq!((config.rules.len(List::Client), config.rules.len(List::ClientName)), (1, 1));
 }
 
