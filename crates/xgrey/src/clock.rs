@@ -24,6 +24,15 @@ impl Clock {
         Self { offset: wall().saturating_sub(boot()) }
     }
 
+    /// The same clock, put forward so that it is not before `newest`, the latest time that the
+    /// tuples know: what was remembered is never in the future. A wall clock that was put back
+    /// between two starts so makes nothing old or young; time goes on from where the tuples are.
+    #[must_use]
+    pub fn not_before(self, newest: Timestamp) -> Self {
+        let newest = Duration::from_secs(newest.as_unix_secs());
+        Self { offset: self.offset.max(newest.saturating_sub(boot())) }
+    }
+
     /// The service's time.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_unix_secs((self.offset + boot()).as_secs())
@@ -61,5 +70,16 @@ mod tests {
         let apart = clock.now().as_unix_secs().abs_diff(wall().as_secs());
         assert!(apart <= 1, "{apart} s apart");
         assert!(clock.wall_step_secs().abs() <= 1);
+    }
+
+    #[test]
+    fn time_begins_where_the_tuples_are_if_the_wall_clock_is_behind_them() {
+        let clock = Clock::start();
+        let newest = Timestamp::from_unix_secs(wall().as_secs() + 86_400);
+        let later = clock.not_before(newest);
+        assert!(later.now() >= Timestamp::from_unix_secs(newest.as_unix_secs() - 1));
+        assert!((-86_401..=-86_399).contains(&later.wall_step_secs()));
+        let earlier = Timestamp::from_unix_secs(1);
+        assert!(clock.not_before(earlier).wall_step_secs().abs() <= 1);
     }
 }
