@@ -38,10 +38,7 @@ use greylist::{HashKey, Timestamp, Timing, Touch, Tuple, TupleKey};
 use parking_lot::Mutex;
 
 use crate::{Attempt, Placed, StoreError, TupleId, TupleStore};
-#[cfg_attr(
-    not(test),
-    allow(unused_imports, reason = "for the snapshot, which is being built")
-)]
+#[allow(unused_imports, reason = "for the snapshot, which is being built")]
 pub(crate) use image::{LoadFault, Loaded, ShardHeader};
 use memory::{BUCKET_BYTES, Bucket, LANES, allocate};
 use shard::{Limits, Shard, Tally};
