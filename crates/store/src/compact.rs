@@ -1,11 +1,15 @@
 //! The compact store: tuples of one machine, in memory, 8 bytes a slot.
 //!
 //! ```text
-//!  key, 128 bits:  ┌ prefix, 10 ┬ … not kept … ┬ fingerprint, 47 ┐
+//!  key, 128 bits:  ┌ prefix, 11 ┬ … not kept … ┬ fingerprint, 47 ┐   together: the id, 58 bits
 //!                        │                       │
 //!                        ▼                       ▼
-//!                     1,024 shards ─ lock ─ table of 64-byte buckets ─ 8 slots
+//!              2,048 shards or more ─ lock ─ table of 64-byte buckets ─ 8 slots
 //! ```
+//! All ids are cut into as many ranges as there are shards, and the bound alone says how many that
+//! are: so many that no full table has more than 2 MiB, and no request waits for more than one such
+//! table to be built anew.
+//!
 //! Each shard has its own lock and grows on its own, by building its table anew. The bound is
 //! shared out evenly: keys are spread by a keyed hash, so no shard can need much more than its
 //! share, and none can be starved by its neighbours. When a shard has grown to its share, what has
@@ -15,8 +19,10 @@
 //!
 //! Never knows: what a key is made of, files, clocks.
 
+mod image;
 mod memory;
 mod shard;
+mod share;
 mod slot;
 mod table;
 mod tick;
@@ -31,19 +37,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use greylist::{HashKey, Timestamp, Timing, Touch, Tuple, TupleKey};
 use parking_lot::Mutex;
 
-use crate::{Attempt, Placed, StoreError, TupleStore};
+use crate::{Attempt, Placed, StoreError, TupleId, TupleStore};
+#[allow(unused_imports, reason = "for the snapshot, which is being built")]
+pub(crate) use image::{LoadFault, Loaded, ShardHeader};
 use memory::{BUCKET_BYTES, Bucket, LANES, allocate};
 use shard::{Limits, Shard, Tally};
-use slot::{FINGERPRINT_BITS, Fingerprint, Slot};
+use share::{SHARDS_MIN, Share};
+use slot::{Fingerprint, Slot};
 use table::{Place, Table, Worth};
 use tick::{Moment, Scale};
 
-/// The top bits of a key, not shared with the fingerprint, that choose its shard.
-const PREFIX_BITS: u32 = 10;
-const _: () = assert!(PREFIX_BITS + FINGERPRINT_BITS <= u128::BITS);
+/// The size of a full table that no shard may outgrow: one huge page. To build it anew takes a few
+/// milliseconds.
+const TABLE_BYTES_MAX: u64 = 2 << 20;
 
-/// 1,024 locks: two threads rarely want the same one, and an empty store takes 128 KiB.
-const SHARDS: u32 = 1 << PREFIX_BITS;
+/// As many shards as 32 TiB need; with their locks they would take 2 GiB.
+const SHARDS_MAX: u64 = 1 << 24;
+
+/// Slots that each of the fewest shards has at the smallest bound.
+const SHARD_SLOTS_MIN: u64 = 128;
 
 /// How many attempts have their buckets fetched before the first is looked at: the waits for
 /// memory overlap, and 32 buckets stay in the first-level cache.
@@ -58,8 +70,8 @@ const SWEEP_ROUND_SECS_MAX: u32 = 15 * 60;
 pub struct Bound(u64);
 
 impl Bound {
-    /// The smallest bound: 1 MiB, 131,072 slots; 128 for each of 1,024 shards.
-    pub const BYTES_MIN: u64 = 1024 * 1024;
+    /// The smallest bound: 2 MiB, 262,144 slots; 128 for each of 2,048 shards.
+    pub const BYTES_MIN: u64 = SHARDS_MIN as u64 * SHARD_SLOTS_MIN * size_of::<Slot>() as u64;
 
     /// A bound of that many bytes.
     ///
@@ -69,12 +81,28 @@ impl Bound {
         if bytes < Self::BYTES_MIN { Err(BoundTooSmall { bytes }) } else { Ok(Self(bytes)) }
     }
 
-    /// A bound under which that many tuples fit: up to 92 % of the slots room is found fast.
+    /// A bound under which that many tuples fit: up to 92 % of the slots room is found fast. Shards
+    /// are not filled evenly; where they are so small that it matters, the fullest must have room.
     ///
     /// # Errors
     /// When that is below [`Bound::BYTES_MIN`].
     pub const fn for_capacity(tuples: u64) -> Result<Self, BoundTooSmall> {
-        Self::new((tuples / 92 + 1).saturating_mul(100 * size_of::<Slot>() as u64))
+        let slots = (tuples / 92 + 1).saturating_mul(100);
+        // Of 2,048 shards none has five standard deviations more than the mean; 97 % can be filled.
+        let each = tuples / SHARDS_MIN as u64 + 1;
+        let fullest = (each + 5 * (each.isqrt() + 1)) * 100 / 97 * SHARDS_MIN as u64;
+        let slots = if fullest > slots { fullest } else { slots };
+        Self::new(slots.saturating_mul(size_of::<Slot>() as u64))
+    }
+
+    /// How many shards, and how many buckets each may have.
+    const fn shares(self) -> (u32, u32) {
+        let shards = self.0 / TABLE_BYTES_MAX;
+        let shards = if shards < SHARDS_MIN as u64 { SHARDS_MIN as u64 } else { shards };
+        let shards = if shards > SHARDS_MAX { SHARDS_MAX } else { shards };
+        let bytes = self.0 / shards;
+        let bytes = if bytes > TABLE_BYTES_MAX { TABLE_BYTES_MAX } else { bytes };
+        (shards as u32, (bytes / BUCKET_BYTES as u64) as u32)
     }
 
     /// The number of bytes.
@@ -102,6 +130,19 @@ impl fmt::Display for BoundTooSmall {
 }
 
 impl std::error::Error for BoundTooSmall {}
+
+/// Who is told of each change of a tuple, while the lock of its shard is held: what is told of one
+/// tuple is told in the order in which it happened.
+pub(crate) trait Recorder {
+    /// `id` now stands for that tuple, or for nothing: it was forgotten, or given up for another.
+    /// That a tuple has expired is not told.
+    fn changed(&mut self, id: TupleId, outcome: Option<Tuple>);
+}
+
+/// Nobody.
+impl Recorder for () {
+    fn changed(&mut self, _: TupleId, _: Option<Tuple>) {}
+}
 
 /// What a [`CompactStore`] is made from.
 #[derive(Clone, Debug)]
@@ -178,15 +219,15 @@ pub struct CompactStore {
 }
 
 impl CompactStore {
-    /// An empty store: 1,024 shards of 128 bytes. Tables come with the tuples.
+    /// An empty store: shards of 128 bytes. Tables come with the tuples.
     pub fn new(config: CompactConfig) -> Self {
         let CompactConfig { timing, bound, hash_key } = config;
-        let buckets_max = bound.bytes() / (u64::from(SHARDS) * BUCKET_BYTES as u64);
-        let buckets_max = u32::try_from(buckets_max).unwrap_or(u32::MAX);
+        let (shards, buckets_max) = bound.shares();
         let scale = Arc::new(Scale::new(timing));
         Self {
-            shards: (0..SHARDS)
-                .map(|seed| Shard::new(Arc::clone(&scale), Limits { buckets_max, seed }))
+            shards: (0..shards)
+                .filter_map(|index| Share::new(index, shards))
+                .map(|share| Shard::new(Arc::clone(&scale), Limits { buckets_max, share }))
                 .map(|shard| Locked(Mutex::new(shard)))
                 .collect(),
             bound,
@@ -201,11 +242,65 @@ impl CompactStore {
         &self.hash_key
     }
 
+    /// How many shards there are.
+    pub fn shard_count(&self) -> u32 {
+        self.shards.len() as u32
+    }
+
+    /// The latest time that it has been given.
+    pub fn newest_time(&self) -> Timestamp {
+        Timestamp::from_unix_secs(self.seen_unix_secs.load(Ordering::Relaxed))
+    }
+
     /// One attempt, without the ceremony of a batch; see [`TupleStore::touch`].
     pub fn touch_one(&self, now: Timestamp, key: TupleKey) -> Touch {
         let now = self.advance(now);
-        self.shard(key).lock().touch(now, Fingerprint::of(key))
+        let id = TupleId::of(key);
+        self.shard(id).lock().touch(now, id, &mut self.recorder())
     }
+
+    /// See [`TupleStore::peek`].
+    pub fn peek_id(&self, now: Timestamp, id: TupleId) -> Option<Tuple> {
+        let now = self.advance(now);
+        self.shard(id).lock().peek(now, id)
+    }
+
+    /// See [`TupleStore::put`].
+    pub fn put_id(&self, now: Timestamp, id: TupleId, tuple: Tuple) -> Placed {
+        let now = self.advance(now);
+        self.shard(id).lock().put(now, id, tuple, &mut self.recorder())
+    }
+
+    /// See [`TupleStore::forget`].
+    pub fn forget_id(&self, now: Timestamp, id: TupleId) -> Option<Tuple> {
+        let now = self.advance(now);
+        self.shard(id).lock().forget(now, id, &mut self.recorder())
+    }
+
+    /// Appends all that a shard knows to `out`, in no order; up to 262,144 tuples. Holds the
+    /// shard's lock meanwhile.
+    ///
+    /// # Panics
+    /// When there is no such shard: see [`CompactStore::shard_count`].
+    pub fn scan_shard(&self, index: u32, now: Timestamp, out: &mut Vec<(TupleId, Tuple)>) {
+        let now = self.advance(now);
+        self.shards[index as usize].0.lock().scan(now, out);
+    }
+
+    /// Makes `outcome` true of a tuple again, as a [`Recorder`] was told it; tells nobody.
+    pub(crate) fn apply(&self, now: Timestamp, id: TupleId, outcome: Option<Tuple>) -> Placed {
+        let now = self.advance(now);
+        let mut shard = self.shard(id).lock();
+        let Some(tuple) = outcome else {
+            shard.forget(now, id, &mut ());
+            return Placed::Stored;
+        };
+        shard.put(now, id, tuple, &mut ())
+    }
+
+    /// Who is told of changes.
+    #[expect(clippy::unused_self, reason = "nobody, as yet")]
+    fn recorder(&self) -> impl Recorder {}
 
     /// Sweeps some of the shards: as many as are due at `now`, given when this was last called. To
     /// be called each second, from one thread. Holds one lock at a time, none longer than it takes
@@ -272,8 +367,28 @@ impl CompactStore {
         Timestamp::from_unix_secs(self.seen_unix_secs.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
-    fn shard(&self, key: TupleKey) -> &Mutex<Shard> {
-        &self.shards[(key.0 >> (u128::BITS - PREFIX_BITS)) as usize].0
+    fn shard(&self, id: TupleId) -> &Mutex<Shard> {
+        &self.shards[Share::index_of(id, self.shards.len() as u32) as usize].0
+    }
+
+    /// [`TupleStore::touch`], with whoever is to be told.
+    fn touch_batch(
+        &self,
+        now: Timestamp,
+        attempts: &[Attempt],
+        touches: &mut Vec<Touch>,
+        told: &mut impl Recorder,
+    ) {
+        let now = self.advance(now);
+        for batch in attempts.chunks(PREFETCH) {
+            for id in batch.iter().map(|attempt| TupleId::of(attempt.key)) {
+                self.shard(id).lock().prefetch(id);
+            }
+            touches.extend(batch.iter().map(|attempt| {
+                let id = TupleId::of(attempt.key);
+                self.shard(id).lock().touch(now, id, told)
+            }));
+        }
     }
 }
 
@@ -297,31 +412,19 @@ impl TupleStore for CompactStore {
         attempts: &[Attempt],
         touches: &mut Vec<Touch>,
     ) -> Result<(), StoreError> {
-        let now = self.advance(now);
-        for batch in attempts.chunks(PREFETCH) {
-            for &Attempt { key } in batch {
-                self.shard(key).lock().prefetch(Fingerprint::of(key));
-            }
-            let touch = |attempt: &Attempt| {
-                self.shard(attempt.key).lock().touch(now, Fingerprint::of(attempt.key))
-            };
-            touches.extend(batch.iter().map(touch));
-        }
+        self.touch_batch(now, attempts, touches, &mut self.recorder());
         Ok(())
     }
 
     async fn peek(&self, now: Timestamp, key: TupleKey) -> Result<Option<Tuple>, StoreError> {
-        let now = self.advance(now);
-        Ok(self.shard(key).lock().peek(now, Fingerprint::of(key)))
+        Ok(self.peek_id(now, TupleId::of(key)))
     }
 
     async fn put(&self, now: Timestamp, key: TupleKey, tuple: Tuple) -> Result<Placed, StoreError> {
-        let now = self.advance(now);
-        Ok(self.shard(key).lock().put(now, Fingerprint::of(key), tuple))
+        Ok(self.put_id(now, TupleId::of(key), tuple))
     }
 
     async fn forget(&self, now: Timestamp, key: TupleKey) -> Result<Option<Tuple>, StoreError> {
-        let now = self.advance(now);
-        Ok(self.shard(key).lock().forget(now, Fingerprint::of(key)))
+        Ok(self.forget_id(now, TupleId::of(key)))
     }
 }

@@ -34,7 +34,7 @@ impl TupleId {
         let prefix = (key.0 >> (u128::BITS - Self::PREFIX_BITS)) as u64;
         let fingerprint = key.0 as u64 & Self::FINGERPRINT_MASK;
         let fingerprint = if fingerprint == 0 { 1 } else { fingerprint };
-        Self(prefix << Self::FINGERPRINT_BITS | fingerprint)
+        Self::join(prefix, fingerprint)
     }
 
     /// The id with these bits. `None` for what [`TupleId::of`] never gives.
@@ -43,6 +43,13 @@ impl TupleId {
             return None;
         }
         Some(Self(bits))
+    }
+
+    /// The id that has these two parts, the second never 0.
+    pub(crate) const fn join(prefix: u64, fingerprint: u64) -> Self {
+        debug_assert!(prefix >> Self::PREFIX_BITS == 0);
+        debug_assert!(fingerprint != 0 && fingerprint >> Self::FINGERPRINT_BITS == 0);
+        Self(prefix << Self::FINGERPRINT_BITS | fingerprint)
     }
 
     /// The bits, 1 to 2^58 - 1.

@@ -15,7 +15,7 @@ pub(super) const BUCKET_BYTES: usize = 64;
 
 /// Eight slots.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Bucket(pub(super) [Slot; LANES]);
 
 const _: () = assert!(size_of::<Bucket>() == BUCKET_BYTES);
@@ -24,6 +24,21 @@ const _: () = assert!(align_of::<Bucket>() == BUCKET_BYTES);
 /// An array of empty buckets; exactly that many, and for none of them no allocation.
 pub(super) fn allocate(buckets: u32) -> Box<[Bucket]> {
     vec![Bucket([Slot::EMPTY; LANES]); buckets as usize].into_boxed_slice()
+}
+
+/// The bytes of buckets, as they lie there.
+#[expect(unsafe_code, reason = "there is no safe name for this in the standard library")]
+pub(super) const fn bytes(buckets: &[Bucket]) -> &[u8] {
+    // SAFETY: a bucket is eight slots, and a slot is a `u64`: 64 bytes, none of them padding. The
+    // slice covers the same memory and borrows from `buckets`.
+    unsafe { std::slice::from_raw_parts(buckets.as_ptr().cast(), size_of_val(buckets)) }
+}
+
+/// The bytes of buckets, to be written; whatever is written makes slots.
+#[expect(unsafe_code, reason = "there is no safe name for this in the standard library")]
+pub(super) const fn bytes_mut(buckets: &mut [Bucket]) -> &mut [u8] {
+    // SAFETY: as in `bytes`; and any 64 bits are a slot.
+    unsafe { std::slice::from_raw_parts_mut(buckets.as_mut_ptr().cast(), size_of_val(buckets)) }
 }
 
 /// Has the processor fetch a bucket, and goes on. A hint: where there is no such instruction,

@@ -7,14 +7,20 @@
 //! would change (after a stop, a suspend, a clock that stepped), the shard is swept, with its ticks
 //! still read at the moment that it knew before. So no old grey ever looks fresh.
 //!
-//! Never knows: its neighbours, its lock, more of a key than the fingerprint.
+//! Each change of a slot is told to a [`Recorder`] at once: what was put there, or that something was
+//! forgotten or given up. What expires is not told: it expires wherever it is read.
+//!
+//! Never knows: its neighbours, its lock.
 
 use std::sync::Arc;
 
 use greylist::tuple::judge;
 use greylist::{Secs, State, Timestamp, Touch, Tuple};
 
-use super::{Fingerprint, LANES, Moment, Place, Placed, Scale, Slot, Table, Worth};
+use super::{
+    Fingerprint, LANES, LoadFault, Moment, Place, Placed, Recorder, Scale, ShardHeader, Share,
+    Slot, Table, TupleId, Worth,
+};
 
 /// How long after the end of the embargo a grey tuple is kept whatever happens. RFC 5321, section
 /// 4.5.4.1, has senders wait for half an hour between tries: one that was too early then comes back
@@ -90,11 +96,11 @@ impl Tally {
 pub(super) struct Limits {
     /// Buckets that the table may have; at least [`BUCKETS_MIN`].
     pub(super) buckets_max: u32,
-    /// Any number that differs from shard to shard; see [`Shard::larger`].
-    pub(super) seed: u32,
+    /// Which ids it holds.
+    pub(super) share: Share,
 }
 
-/// The tuples whose keys begin alike.
+/// The tuples whose ids lie in one range.
 #[derive(Debug)]
 pub(super) struct Shard {
     table: Table,
@@ -130,23 +136,23 @@ impl Shard {
         self.table.slots()
     }
 
-    /// Has the processor fetch where `fingerprint` would lie.
-    pub(super) fn prefetch(&self, fingerprint: Fingerprint) {
-        self.table.prefetch(fingerprint);
+    /// Has the processor fetch where the tuple would lie.
+    pub(super) fn prefetch(&self, id: TupleId) {
+        self.table.prefetch(Fingerprint::of(id));
     }
 
     /// Looks up, judges, remembers.
-    pub(super) fn touch(&mut self, now: Timestamp, fingerprint: Fingerprint) -> Touch {
+    pub(super) fn touch(&mut self, now: Timestamp, id: TupleId, told: &mut impl Recorder) -> Touch {
         self.advance(now);
         let now = self.seen.now();
-        let place = self.table.find(fingerprint);
+        let place = self.table.find(Fingerprint::of(id));
         let known = place.map(|place| self.read(self.table.get(place)));
         let (touch, tuple) = judge(self.scale.timing(), known, now);
         if let Some((place, known)) = place.zip(known) {
             if tuple != known {
-                self.replace(place, fingerprint, known, tuple);
+                self.replace(place, id, tuple, told);
             }
-        } else if !self.insert(fingerprint, tuple) {
+        } else if !self.insert(id, tuple, told) {
             self.tally.no_room += 1;
             return Touch::NoRoom;
         }
@@ -154,24 +160,30 @@ impl Shard {
     }
 
     /// What is known.
-    pub(super) fn peek(&mut self, now: Timestamp, fingerprint: Fingerprint) -> Option<Tuple> {
+    pub(super) fn peek(&mut self, now: Timestamp, id: TupleId) -> Option<Tuple> {
         self.advance(now);
-        let tuple = self.read(self.table.get(self.table.find(fingerprint)?));
+        let tuple = self.read(self.table.get(self.table.find(Fingerprint::of(id))?));
         (!self.is_expired(tuple)).then_some(tuple)
     }
 
     /// Remembers `tuple`, whatever was known.
-    pub(super) fn put(&mut self, now: Timestamp, fingerprint: Fingerprint, tuple: Tuple) -> Placed {
+    pub(super) fn put(
+        &mut self,
+        now: Timestamp,
+        id: TupleId,
+        tuple: Tuple,
+        told: &mut impl Recorder,
+    ) -> Placed {
         self.advance(now);
         if self.is_expired(tuple) {
-            self.forget(now, fingerprint);
+            self.forget(now, id, told);
             return Placed::Expired;
         }
         let tuple = Tuple { since: tuple.since.min(self.seen.now()), ..tuple };
-        if let Some(place) = self.table.find(fingerprint) {
-            self.replace(place, fingerprint, self.read(self.table.get(place)), tuple);
+        if let Some(place) = self.table.find(Fingerprint::of(id)) {
+            self.replace(place, id, tuple, told);
             Placed::Stored
-        } else if self.insert(fingerprint, tuple) {
+        } else if self.insert(id, tuple, told) {
             Placed::Stored
         } else {
             self.tally.no_room += 1;
@@ -180,9 +192,14 @@ impl Shard {
     }
 
     /// Forgets, and says what was known.
-    pub(super) fn forget(&mut self, now: Timestamp, fingerprint: Fingerprint) -> Option<Tuple> {
+    pub(super) fn forget(
+        &mut self,
+        now: Timestamp,
+        id: TupleId,
+        told: &mut impl Recorder,
+    ) -> Option<Tuple> {
         self.advance(now);
-        let place = self.table.find(fingerprint)?;
+        let place = self.table.find(Fingerprint::of(id))?;
         let tuple = self.read(self.table.get(place));
         self.table.set(place, Slot::EMPTY);
         if self.is_expired(tuple) {
@@ -190,7 +207,67 @@ impl Shard {
             return None;
         }
         *self.tally.of(tuple.state) -= 1;
+        told.changed(id, None);
         Some(tuple)
+    }
+
+    /// Appends all that is known, in no order.
+    pub(super) fn scan(&mut self, now: Timestamp, out: &mut Vec<(TupleId, Tuple)>) {
+        self.advance(now);
+        let share = self.limits.share;
+        out.extend(self.table.slots_in_use().filter_map(|slot| {
+            let tuple = self.read(slot);
+            (!self.is_expired(tuple)).then(|| (share.id(slot.fingerprint()), tuple))
+        }));
+    }
+
+    /// Appends the table as it lies in memory, the lowest byte of a slot first.
+    pub(super) fn copy(&self, bytes: &mut Vec<u8>) -> ShardHeader {
+        self.table.copy(bytes);
+        ShardHeader {
+            timing: *self.scale.timing(),
+            index: self.limits.share.index(),
+            of: self.limits.share.of(),
+            seen: self.seen.now(),
+            swept: self.swept,
+            buckets: self.table.buckets(),
+        }
+    }
+
+    /// Whether a shard may be loaded here as a whole: it is for the same ids, and not too large.
+    pub(super) fn fits(&self, header: &ShardHeader) -> bool {
+        Share::new(header.index, header.of) == Some(self.limits.share)
+            && header.buckets <= self.limits.buckets_max
+    }
+
+    /// Takes over what [`Shard::copy`] copied; `scale` is that of the header's timing. What is there
+    /// is lost. After a fault it is empty.
+    pub(super) fn load<E>(
+        &mut self,
+        header: &ShardHeader,
+        scale: &Arc<Scale>,
+        read: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), LoadFault<E>> {
+        let seen = self.seen.now();
+        self.table = Table::new();
+        (self.tally.grey, self.tally.white) = (0, 0);
+        if !self.fits(header) || !header.is_readable(scale) {
+            return Err(LoadFault::Unfit);
+        }
+        let table = Table::load(header.buckets, read).map_err(LoadFault::Read)?;
+        let census = table.census(|fingerprint| self.limits.share.has(fingerprint));
+        if census.strangers > 0 {
+            return Err(LoadFault::Unfit);
+        }
+        self.table = table;
+        (self.tally.grey, self.tally.white) = (census.used - census.white, census.white);
+        (self.seen, self.swept) = (scale.at(header.seen), header.swept);
+        if scale.timing() != self.scale.timing() {
+            let wanted = std::mem::replace(&mut self.scale, Arc::clone(scale));
+            self.rescale(header.seen, wanted);
+        }
+        self.advance(seen);
+        Ok(())
     }
 
     /// Frees the slots of all that has expired, and memory that is no longer needed.
@@ -259,22 +336,33 @@ impl Shard {
         self.scale.tuple(&self.seen, slot.state(), slot.tick())
     }
 
+    /// The slot that stands for a tuple.
+    fn slot(&self, id: TupleId, tuple: Tuple) -> Slot {
+        Slot::new(Fingerprint::of(id), tuple.state, self.scale.tick(tuple))
+    }
+
     fn is_expired(&self, tuple: Tuple) -> bool {
         tuple.expired(self.scale.timing(), self.seen.now())
     }
 
-    /// Writes `tuple` where `known`, which may have expired, was.
-    fn replace(&mut self, place: Place, fingerprint: Fingerprint, known: Tuple, tuple: Tuple) {
+    /// Writes `tuple` where another time or state of it, which may have expired, is.
+    fn replace(&mut self, place: Place, id: TupleId, tuple: Tuple, told: &mut impl Recorder) {
+        let was = self.table.get(place);
+        if was == self.slot(id, tuple) {
+            return;
+        }
+        let known = self.read(was);
         if self.is_expired(known) {
             self.tally.expire(known.state);
         } else {
             *self.tally.of(known.state) -= 1;
         }
-        self.write(place, fingerprint, tuple);
+        self.write(place, id, tuple, told);
     }
 
     /// Writes a tuple that is not in the table. `false` if there is no room for it.
-    fn insert(&mut self, fingerprint: Fingerprint, tuple: Tuple) -> bool {
+    fn insert(&mut self, id: TupleId, tuple: Tuple, told: &mut impl Recorder) -> bool {
+        let fingerprint = Fingerprint::of(id);
         self.grow_if_full();
         loop {
             let at_bound = self.table.buckets() == self.limits.buckets_max;
@@ -293,9 +381,9 @@ impl Shard {
             };
             if let Some((place, was)) = self.table.room(fingerprint, worth) {
                 if !was.is_empty() {
-                    self.count_given_up(was);
+                    self.give_up(was, told);
                 }
-                self.write(place, fingerprint, tuple);
+                self.write(place, id, tuple, told);
                 return true;
             }
             if !self.grow() {
@@ -305,36 +393,38 @@ impl Shard {
     }
 
     /// Writes to a place whose last tuple is no longer counted. If that makes white hold more than
-    /// its share of the bound, the longest-unused white tuple nearby goes.
-    fn write(&mut self, place: Place, fingerprint: Fingerprint, tuple: Tuple) {
-        self.table.set(place, Slot::new(fingerprint, tuple.state, self.scale.tick(tuple)));
-        *self.tally.of(tuple.state) += 1;
+    /// its share of the bound, the longest-unused white tuple nearby goes first.
+    fn write(&mut self, place: Place, id: TupleId, tuple: Tuple, told: &mut impl Recorder) {
         let white_max =
             u64::from(self.limits.buckets_max) * LANES as u64 * WHITE_SHARE[0] / WHITE_SHARE[1];
-        if tuple.state == State::White && u64::from(self.tally.white) > white_max {
-            self.evict_white_near(fingerprint);
+        if tuple.state == State::White && u64::from(self.tally.white) >= white_max {
+            self.evict_white_near(Fingerprint::of(id), told);
         }
+        self.table.set(place, self.slot(id, tuple));
+        *self.tally.of(tuple.state) += 1;
+        told.changed(id, Some(tuple));
     }
 
-    fn evict_white_near(&mut self, fingerprint: Fingerprint) {
+    fn evict_white_near(&mut self, fingerprint: Fingerprint, told: &mut impl Recorder) {
         let (scale, seen) = (&self.scale, &self.seen);
         let rank = |slot: Slot| {
             let unused = seen.now().since(scale.tuple(seen, slot.state(), slot.tick()).since);
             (slot.state() == State::White && !slot.is_of(fingerprint)).then_some(unused.get())
         };
         if let Some(place) = self.table.highest_near(fingerprint, rank) {
-            self.count_given_up(self.table.get(place));
+            self.give_up(self.table.get(place), told);
             self.table.set(place, Slot::EMPTY);
         }
     }
 
-    /// Counts a slot that was in use and is not any more, to make room.
-    fn count_given_up(&mut self, slot: Slot) {
+    /// Counts and tells a slot that was in use and is not any more, to make room.
+    fn give_up(&mut self, slot: Slot, told: &mut impl Recorder) {
         let tuple = self.read(slot);
         if self.is_expired(tuple) {
             self.tally.expire(tuple.state);
         } else {
             self.tally.evict(tuple.state);
+            told.changed(self.limits.share.id(slot.fingerprint()), None);
         }
     }
 
@@ -366,7 +456,7 @@ impl Shard {
     /// The next size: 1/8 to 3/8 more, 1/4 in the mean. Not the same for each shard, or they would
     /// all grow in the same minute, and all be a quarter too large in the next.
     fn larger(&self, buckets: u32) -> u32 {
-        let dice = (self.limits.seed ^ buckets).wrapping_mul(0x9e37_79b9) >> 24;
+        let dice = (self.limits.share.index() ^ buckets).wrapping_mul(0x9e37_79b9) >> 24;
         let more = u64::from(buckets) * (128 + u64::from(dice)) / 1024;
         let larger = (u64::from(buckets) + more.max(1)).max(u64::from(BUCKETS_MIN));
         larger.min(u64::from(self.limits.buckets_max)) as u32
@@ -395,7 +485,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use greylist::{Timing, TupleKey};
+    use greylist::Timing;
 
     const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 
@@ -403,34 +493,38 @@ mod tests {
         START.after(Secs::new(secs))
     }
 
+    fn limits(buckets_max: u32, index: u32) -> Limits {
+        Limits { buckets_max, share: Share::new(index, 2048).unwrap() }
+    }
+
     fn shard(buckets_max: u32) -> Shard {
-        Shard::new(Arc::new(Scale::new(Timing::DEFAULT)), Limits { buckets_max, seed: 5 })
+        Shard::new(Arc::new(Scale::new(Timing::DEFAULT)), limits(buckets_max, 5))
     }
 
     /// The store's time is read before the lock is taken: another thread may have been faster.
     #[test]
     fn a_touch_that_comes_to_the_lock_late_does_not_turn_time_back() {
         let mut shard = shard(64);
-        let fingerprint = Fingerprint::of(TupleKey(1));
+        let id = TupleId::join(5, 1);
         let early = Touch::Early { wait: Secs::new(60) };
-        assert!(matches!(shard.touch(at(5000), fingerprint), Touch::New { .. }));
-        assert_eq!(shard.touch(at(0), fingerprint), early);
+        assert!(matches!(shard.touch(at(5000), id, &mut ()), Touch::New { .. }));
+        assert_eq!(shard.touch(at(0), id, &mut ()), early);
         shard.sweep(at(0));
         shard.rescale(at(0), Arc::new(Scale::new(Timing::RFC6647)));
-        assert_eq!(shard.touch(at(0), fingerprint), early);
+        assert_eq!(shard.touch(at(0), id, &mut ()), early);
     }
 
     #[test]
     fn sizes_grow_by_a_quarter_in_the_mean_up_to_the_bound_and_not_in_step() {
-        let sizes = |seed| {
-            let shard = Shard { limits: Limits { buckets_max: 20_000, seed }, ..shard(0) };
+        let sizes = |index| {
+            let shard = Shard { limits: limits(20_000, index), ..shard(0) };
             let next = move |&buckets: &u32| Some(shard.larger(buckets));
             let sizes = std::iter::successors(Some(0), next);
             sizes.take_while(|&buckets| buckets < 20_000).collect::<Vec<_>>()
         };
         let mut steps = 0;
-        for seed in 0..100 {
-            let sizes = sizes(seed);
+        for index in 0..100 {
+            let sizes = sizes(index);
             assert_eq!(sizes[1], BUCKETS_MIN, "{sizes:?}");
             for pair in sizes[1..].windows(2) {
                 assert!(pair[1] > pair[0] && pair[1] <= pair[0] * 11 / 8 + 1, "{sizes:?}");

@@ -8,6 +8,8 @@
 //! Never knows: what a slot's state and tick mean; which slots may be given up is for the caller
 //! to say.
 
+use greylist::State;
+
 use super::{Bucket, Fingerprint, LANES, Slot, allocate};
 
 /// How many buckets a search for room looks into, at most; 512 slots. In a table that is 95 % full,
@@ -24,6 +26,21 @@ const NEARBY_BUCKETS: u32 = 16;
 #[derive(Debug)]
 pub(super) struct Table {
     buckets: Box<[Bucket]>,
+}
+
+/// One in that many buckets is looked at closely when a table is loaded: enough to find out that all
+/// of it is wrong. That no bit has changed is for a checksum to say.
+const CENSUS_SAMPLE: u32 = 32;
+
+/// What is in a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    /// Slots in use.
+    pub(super) used: u32,
+    /// Of these, the white ones.
+    pub(super) white: u32,
+    /// Slots that can't be what was put there.
+    pub(super) strangers: u32,
 }
 
 /// Where a slot lies. Good until the table changes its size or pushes slots around.
@@ -174,6 +191,56 @@ impl Table {
         }
     }
 
+    /// All slots in use, in no order.
+    pub(super) fn slots_in_use(&self) -> impl Iterator<Item = Slot> {
+        let slots = self.buckets.iter().flat_map(|bucket| bucket.0);
+        slots.filter(|slot| !slot.is_empty())
+    }
+
+    /// Appends all buckets as they lie in memory, the lowest byte of a slot first.
+    pub(super) fn copy(&self, bytes: &mut Vec<u8>) {
+        let from = bytes.len();
+        bytes.extend_from_slice(super::memory::bytes(&self.buckets));
+        if cfg!(target_endian = "big") {
+            bytes[from..].as_chunks_mut::<8>().0.iter_mut().for_each(|slot| slot.reverse());
+        }
+    }
+
+    /// A table of what [`Table::copy`] copied: `read` is to write it.
+    pub(super) fn load<E>(
+        buckets: u32,
+        read: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut buckets = allocate(buckets);
+        read(super::memory::bytes_mut(&mut buckets))?;
+        let slots = buckets.iter_mut().flat_map(|bucket| &mut bucket.0);
+        slots.for_each(|slot| *slot = slot.to_le());
+        Ok(Self { buckets })
+    }
+
+    /// Counts what is in the table.
+    pub(super) fn census(&self, is_ours: impl Fn(Fingerprint) -> bool) -> Census {
+        let mut census = Census::default();
+        for (at, bucket) in (0..).zip(&self.buckets) {
+            for slot in bucket.0 {
+                census.used += u32::from(!slot.is_empty());
+                census.white += u32::from(slot.state() == State::White);
+                census.strangers += u32::from(!slot.is_sane());
+            }
+            if at % CENSUS_SAMPLE == 0 {
+                let in_use = bucket.0.iter().filter(|slot| !slot.is_empty() && slot.is_sane());
+                census.strangers += in_use
+                    .map(|slot| slot.fingerprint())
+                    .filter(|&fingerprint| {
+                        let homes = self.homes(fingerprint);
+                        !is_ours(fingerprint) || homes.is_none_or(|homes| !homes.contains(&at))
+                    })
+                    .count() as u32;
+            }
+        }
+        census
+    }
+
     /// The same slots, but for those not to `keep`, in a table of `buckets` buckets. `None` if they
     /// do not fit in there.
     pub(super) fn rebuilt(&self, buckets: u32, mut keep: impl FnMut(Slot) -> bool) -> Option<Self> {
@@ -284,13 +351,17 @@ const fn mix(bits: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TupleId;
     use super::*;
-    use greylist::{State, TupleKey};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     fn fingerprint(number: u64) -> Fingerprint {
-        Fingerprint::of(TupleKey(u128::from(mix(mix(number + 1)))))
+        fingerprint_of(mix(mix(number + 1)))
+    }
+
+    fn fingerprint_of(bits: u64) -> Fingerprint {
+        Fingerprint::of(TupleId::of(greylist::TupleKey(bits.into())))
     }
 
     fn table(buckets: u32) -> Table {
@@ -333,7 +404,7 @@ mod tests {
             let mask = ((1_u64 << shared_bits) - 1) << shift;
             let alike = (0..).map(|number| {
                 let bits = fingerprint(number).get() & !mask | 1 << shift;
-                Fingerprint::of(TupleKey(u128::from(bits)))
+                fingerprint_of(bits)
             });
             let percent = fill(&mut table, alike) * 100 / table.slots();
             assert!(percent >= 97, "{shared_bits} bits from {shift}: {percent} %");

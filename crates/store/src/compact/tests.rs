@@ -63,7 +63,7 @@ fn the_hash_key_is_kept_with_the_tuples_and_shown_to_nobody() {
 fn a_bound_too_small_to_share_out_is_refused() {
     assert_eq!(Bound::new(SMALL - 1), Err(BoundTooSmall { bytes: SMALL - 1 }));
     let said = BoundTooSmall { bytes: 4096 }.to_string();
-    assert_eq!(said, "4096 bytes are too few for the table of tuples: it needs at least 1 MiB");
+    assert_eq!(said, "4096 bytes are too few for the table of tuples: it needs at least 2 MiB");
 }
 
 // --- A model beside it: a map, and the state machine itself.
@@ -120,7 +120,7 @@ fn jumps() -> impl Strategy<Value = u32> {
 /// 64 keys: half of them anywhere, half in one shard, which they fill to beyond its first tables.
 fn few_keys(number: u8) -> TupleKey {
     let key = key(u64::from(number % 64));
-    if number % 64 < 32 { key } else { TupleKey(key.0 >> 10) }
+    if number % 64 < 32 { key } else { TupleKey(key.0 >> 11) }
 }
 
 struct Model {
@@ -366,9 +366,13 @@ fn growth_loses_nothing_and_finds_nothing_that_is_not_there() {
 
 #[test]
 fn an_empty_store_takes_next_to_nothing() {
-    let stats = store(Timing::DEFAULT, 1 << 40).stats();
-    assert_eq!((stats.shards, stats.slots), (1024, 0));
-    assert!(stats.bytes <= 128 * 1024);
+    let stats = store(Timing::DEFAULT, SMALL).stats();
+    assert_eq!((stats.shards, stats.slots), (2048, 0));
+    assert!(stats.bytes <= 256 * 1024);
+    // One in 16,384 bytes of the bound, when it is large.
+    let stats = store(Timing::DEFAULT, 18 << 30).stats();
+    assert_eq!((stats.shards, stats.slots), (9216, 0));
+    assert!(stats.bytes <= 9216 * 128);
 }
 
 // --- The bound.
@@ -539,4 +543,51 @@ fn of_threads_that_touch_the_same_new_tuple_one_sees_it_new() {
     let (first, again) = (TUPLES as u32, TUPLES as u32 * (THREADS - 1));
     assert_eq!(counts, [first, again, first, again]);
     assert_eq!((store.stats().grey, store.stats().white), (0, TUPLES));
+}
+
+// --- Copies.
+
+#[test]
+fn a_copy_that_is_loaded_knows_what_the_store_knew() {
+    let store = store(Timing::DEFAULT, LARGE);
+    for number in 0..20_000 {
+        store.touch_one(at(0), key(number));
+    }
+    for number in 0..5_000 {
+        assert_eq!(store.touch_one(at(60), key(number)), Touch::Passed { waited: Secs::new(60) });
+    }
+    let wider = timing(90, 40 * 3600, 100 * DAY);
+    for (timing, bound) in [
+        (Timing::DEFAULT, LARGE),
+        (Timing::DEFAULT, SMALL),
+        (Timing::DEFAULT, 5 << 30),
+        (wider, LARGE),
+        (wider, 5 << 30),
+    ] {
+        let copy = self::store(timing, bound);
+        for index in 0..store.shard_count() {
+            let mut bytes = Vec::new();
+            let header = store.copy_shard(index, &mut bytes, || ());
+            let read = |memory: &mut [u8]| {
+                memory.copy_from_slice(&bytes);
+                Ok::<_, ()>(())
+            };
+            if copy.fits(&header) {
+                copy.load_shard(&header, read).unwrap();
+            } else {
+                copy.load_slots(&header, &bytes).unwrap();
+            }
+        }
+        let stats = copy.stats();
+        assert_eq!((stats.grey, stats.white, stats.no_room), (15_000, 5_000, 0));
+        for number in 0..20_000 {
+            let touch = copy.touch_one(at(61), key(number));
+            let expected = match number {
+                0..5_000 => Touch::Known,
+                _ if timing == wider => Touch::Early { wait: Secs::new(29) },
+                _ => Touch::Passed { waited: Secs::new(61) },
+            };
+            assert_eq!(touch, expected, "{number} in {bound} bytes");
+        }
+    }
 }
