@@ -6,8 +6,52 @@
 //!
 //! Never knows: what is in the files.
 
+mod real;
+#[cfg(any(test, feature = "simulated-disk"))]
+mod simulated;
+
+pub use real::RealDisk;
+#[cfg(any(test, feature = "simulated-disk"))]
+pub use simulated::{Fate, Fault, SimulatedDisk};
+
 use std::fmt;
 use std::io;
+
+/// Longer than any name of ours.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Whether a name can be one of ours: it never leads out of the directory, and means the same in
+/// every file system.
+fn is_plain(name: &str) -> bool {
+    let is_ours = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(is_ours)
+}
+
+/// When a disk doesn't give what is asked for, it is asked for pieces of this size: one bad sector
+/// costs no more.
+const PAGE_BYTES: usize = 4096;
+
+/// Fills `bytes` with what is at `offset`. What the disk would not give is zeros, and `unreadable`
+/// is told where that is, how many bytes, and why.
+pub(crate) fn read_what_can_be(
+    file: &dyn DiskFile,
+    offset: u64,
+    bytes: &mut [u8],
+    mut unreadable: impl FnMut(u64, u64, &io::Error),
+) {
+    if file.read_at(offset, bytes).is_ok() {
+        return;
+    }
+    for (number, page) in bytes.chunks_mut(PAGE_BYTES).enumerate() {
+        let at = offset + (number * PAGE_BYTES) as u64;
+        if let Err(error) = file.read_at(at, page) {
+            page.fill(0);
+            unreadable(at, page.len() as u64, &error);
+        }
+    }
+}
 
 /// A directory of files.
 pub trait Disk: fmt::Debug + Send + Sync {

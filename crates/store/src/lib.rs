@@ -10,6 +10,8 @@ mod compact;
 mod conformance;
 pub mod disk;
 mod id;
+pub mod journal;
+pub mod snapshot;
 
 pub use compact::{Bound, BoundTooSmall, CompactConfig, CompactStats, CompactStore};
 pub use id::TupleId;

@@ -1,0 +1,484 @@
+//! A disk that is only told about: every call can be cut at, and made to fail.
+//!
+//! It remembers each call that changes something. From that, [`SimulatedDisk::after_kill`] and
+//! [`SimulatedDisk::after_power_cut`] say what would be there had the process been killed, or the
+//! power gone, after so many of them: one run gives the aftermath of every crash in it.
+//!
+//! What it is pessimistic about, all of it allowed to a file system by POSIX: a file that is synced may lose its
+//! name unless names are synced too; names change one by one and not in order; of what was not
+//! synced any beginning may be there, with stretches of zeros in it; what a failed sync left behind
+//! is not made safe by a later one that succeeds.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::io::Errno;
+
+use super::{Disk, DiskFile, is_plain};
+
+/// What can go wrong with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Only so many more bytes fit; what is beyond is cut off (`ENOSPC`).
+    Full {
+        /// Bytes that still fit.
+        free_bytes: u64,
+    },
+    /// The file system has become read-only (`EROFS`).
+    ReadOnly,
+    /// The device fails (`EIO`): of what is added, half is written; syncs fail.
+    Broken,
+    /// The permission to make, rename and remove files is gone (`EACCES`).
+    Denied,
+    /// The directory is gone, and the files with it (`ENOENT`).
+    Gone,
+}
+
+impl Fault {
+    fn error(self) -> io::Error {
+        match self {
+            Self::Full { .. } => Errno::NOSPC,
+            Self::ReadOnly => Errno::ROFS,
+            Self::Broken => Errno::IO,
+            Self::Denied => Errno::ACCESS,
+            Self::Gone => Errno::NOENT,
+        }
+        .into()
+    }
+}
+
+/// What a power cut leaves of what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// All of it.
+    Kept,
+    /// Nothing.
+    Lost,
+    /// Some of it, as this number has it.
+    Mixed(u64),
+}
+
+/// A disk in memory, and all that has ever been done to it. A clone is the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct SimulatedDisk(Arc<Mutex<Machine>>);
+
+#[derive(Debug, Default)]
+struct Machine {
+    /// What was there at the beginning.
+    start: Image,
+    /// What is there now.
+    now: Image,
+    /// What was done in between.
+    calls: Vec<Call>,
+    fault: Option<Fault>,
+    /// The fault of one call only, by its number.
+    once: Option<(usize, Fault)>,
+}
+
+#[derive(Clone, Debug)]
+enum Call {
+    Create(String),
+    Rename(String, String),
+    Remove(String),
+    Append(usize, Vec<u8>),
+    Sync(usize),
+    SyncFailed(usize),
+    SyncNames,
+    /// It failed, or there is nothing to see of it.
+    Nothing,
+}
+
+impl SimulatedDisk {
+    /// An empty directory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many calls there have been that change something, or were to.
+    pub fn calls(&self) -> usize {
+        self.0.lock().calls.len()
+    }
+
+    /// From now on everything fails in that way, until [`SimulatedDisk::heal`].
+    pub fn fail(&self, fault: Fault) {
+        let mut machine = self.0.lock();
+        machine.fault = Some(fault);
+        if fault == Fault::Gone {
+            machine.now.names.clear();
+            machine.now.kept_names.clear();
+            machine.now.names_since.clear();
+        }
+    }
+
+    /// The call after `calls` others fails in that way, and no other.
+    pub fn fail_once(&self, calls: usize, fault: Fault) {
+        self.0.lock().once = Some((calls, fault));
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        let mut machine = self.0.lock();
+        (machine.fault, machine.once) = (None, None);
+    }
+
+    /// What is in a file.
+    pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
+        let machine = self.0.lock();
+        Some(machine.now.files[*machine.now.names.get(name)?].bytes.clone())
+    }
+
+    /// Puts a file there as if it had been there always. What is known of earlier calls is
+    /// forgotten.
+    pub fn put(&self, name: &str, bytes: Vec<u8>) {
+        let mut machine = self.0.lock();
+        let number = machine.now.files.len();
+        machine.now.files.push(File { synced: bytes.len(), bytes, doubtful: Vec::new() });
+        machine.now.names.insert(name.to_owned(), number);
+        machine.now.kept_names.insert(name.to_owned(), number);
+        machine.start = machine.now.clone();
+        machine.calls.clear();
+    }
+
+    /// Another disk, with what is there when the process is killed after `calls` calls and in the
+    /// midst of the next: of what that was to append, the first `torn` bytes are there.
+    pub fn after_kill(&self, calls: usize, torn: usize) -> Self {
+        let machine = self.0.lock();
+        let mut image = machine.image_after(calls);
+        if let Some(Call::Append(file, bytes)) = machine.calls.get(calls) {
+            image.apply(&Call::Append(*file, bytes[..torn.min(bytes.len())].to_vec()));
+        }
+        Self::of(image)
+    }
+
+    /// Another disk, with what is there when the power goes after `calls` calls.
+    pub fn after_power_cut(&self, calls: usize, fate: Fate) -> Self {
+        let mut image = self.0.lock().image_after(calls);
+        image.lose(fate);
+        Self::of(image)
+    }
+
+    fn of(image: Image) -> Self {
+        let machine = Machine { start: image.clone(), now: image, ..Machine::default() };
+        Self(Arc::new(Mutex::new(machine)))
+    }
+}
+
+impl Machine {
+    fn image_after(&self, calls: usize) -> Image {
+        let mut image = self.start.clone();
+        for call in &self.calls[..calls.min(self.calls.len())] {
+            image.apply(call);
+        }
+        image
+    }
+
+    /// What is wrong with the call that comes now.
+    fn fault(&self) -> Option<Fault> {
+        let once = self.once.filter(|(at, _)| *at == self.calls.len());
+        once.map(|(_, fault)| fault).or(self.fault)
+    }
+
+    fn perform(&mut self, call: Call) -> io::Result<()> {
+        self.now.apply(&call);
+        self.calls.push(call);
+        Ok(())
+    }
+
+    fn refuse<T>(&mut self, error: impl Into<io::Error>) -> io::Result<T> {
+        self.calls.push(Call::Nothing);
+        Err(error.into())
+    }
+
+    /// A call that makes, renames or removes a name.
+    fn change_names(&mut self, call: Call) -> io::Result<()> {
+        let (needed, made) = match &call {
+            Call::Create(name) => (None, Some(name)),
+            Call::Rename(from, to) => (Some(from), Some(to)),
+            Call::Remove(name) => (Some(name), None),
+            _ => (None, None),
+        };
+        if needed.into_iter().chain(made).any(|name| !is_plain(name)) {
+            return self.refuse(io::ErrorKind::InvalidInput);
+        }
+        if let Some(fault) = self.fault()
+            && !matches!(fault, Fault::Full { free_bytes: 1.. })
+        {
+            return self.refuse(fault.error());
+        }
+        if needed.is_some_and(|name| !self.now.names.contains_key(name)) {
+            return self.refuse(Errno::NOENT);
+        }
+        if matches!(&call, Call::Create(name) if self.now.names.contains_key(name)) {
+            return self.refuse(Errno::EXIST);
+        }
+        self.perform(call)
+    }
+
+    fn append(&mut self, file: usize, bytes: &[u8]) -> io::Result<()> {
+        let fault = self.fault();
+        let fits = match fault {
+            None | Some(Fault::Denied | Fault::Gone) => bytes.len(),
+            Some(Fault::Full { free_bytes }) => {
+                bytes.len().min(usize::try_from(free_bytes).unwrap_or(usize::MAX))
+            }
+            Some(Fault::Broken) => bytes.len() / 2,
+            Some(Fault::ReadOnly) => 0,
+        };
+        self.perform(Call::Append(file, bytes[..fits].to_vec()))?;
+        if let Some(Fault::Full { free_bytes }) = &mut self.fault {
+            *free_bytes -= (fits as u64).min(*free_bytes);
+        }
+        match fault {
+            Some(fault) if fits < bytes.len() || fault == Fault::Broken => Err(fault.error()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut machine = self.0.lock();
+        machine.change_names(Call::Create(name.to_owned()))?;
+        let number = machine.now.files.len() - 1;
+        Ok(Box::new(SimulatedFile { disk: self.clone(), number }))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let machine = self.0.lock();
+        if let Some(fault @ (Fault::Denied | Fault::Gone)) = machine.fault {
+            return Err(fault.error());
+        }
+        let number = *machine.now.names.get(name).ok_or(Errno::NOENT)?;
+        Ok(Box::new(SimulatedFile { disk: self.clone(), number }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.lock().change_names(Call::Rename(from.to_owned(), to.to_owned()))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.lock().change_names(Call::Remove(name.to_owned()))
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let machine = self.0.lock();
+        if let Some(fault @ (Fault::Denied | Fault::Gone)) = machine.fault {
+            return Err(fault.error());
+        }
+        Ok(machine.now.names.keys().cloned().collect())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        let mut machine = self.0.lock();
+        match machine.fault() {
+            Some(fault @ (Fault::Broken | Fault::Gone | Fault::Denied)) => {
+                machine.refuse(fault.error())
+            }
+            _ => machine.perform(Call::SyncNames),
+        }
+    }
+
+    fn holds(&self, name: &str, file: &dyn DiskFile) -> io::Result<bool> {
+        let machine = self.0.lock();
+        let Some(&number) = machine.now.names.get(name) else { return Ok(false) };
+        drop(machine);
+        Ok(file.identity()? == (0, number as u64))
+    }
+}
+
+#[derive(Debug)]
+struct SimulatedFile {
+    disk: SimulatedDisk,
+    number: usize,
+}
+
+impl DiskFile for SimulatedFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        self.disk.0.lock().append(self.number, bytes)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let machine = self.disk.0.lock();
+        if let Some(fault @ Fault::Broken) = machine.fault {
+            return Err(fault.error());
+        }
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = from.saturating_add(bytes.len());
+        let found = machine.now.files[self.number].bytes.get(from..end);
+        bytes.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.disk.0.lock().now.files[self.number].bytes.len() as u64)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut machine = self.disk.0.lock();
+        if let Some(fault @ Fault::Broken) = machine.fault() {
+            machine.perform(Call::SyncFailed(self.number))?;
+            return Err(fault.error());
+        }
+        machine.perform(Call::Sync(self.number))
+    }
+
+    fn reserve(&self, _: u64) -> io::Result<()> {
+        let mut machine = self.disk.0.lock();
+        match machine.fault() {
+            Some(fault @ (Fault::Full { .. } | Fault::ReadOnly | Fault::Broken)) => {
+                machine.refuse(fault.error())
+            }
+            _ => machine.perform(Call::Nothing),
+        }
+    }
+
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        Ok((0, self.number as u64))
+    }
+}
+
+/// What is there, and what of it outlives a power cut.
+#[derive(Clone, Debug, Default)]
+struct Image {
+    files: Vec<File>,
+    /// Which file each name is of.
+    names: BTreeMap<String, usize>,
+    /// The same, as last synced.
+    kept_names: BTreeMap<String, usize>,
+    /// What was done to names since then.
+    names_since: Vec<NameChange>,
+}
+
+#[derive(Clone, Debug)]
+struct File {
+    bytes: Vec<u8>,
+    /// So many of them outlive a power cut, ...
+    synced: usize,
+    /// ... apart from these, which a failed sync has left behind.
+    doubtful: Vec<Range<usize>>,
+}
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Is(String, usize),
+    Moved { from: String, to: String, file: usize },
+    Removed(String),
+}
+
+impl Image {
+    fn apply(&mut self, call: &Call) {
+        match call {
+            Call::Create(name) => {
+                let number = self.files.len();
+                self.files.push(File { bytes: Vec::new(), synced: 0, doubtful: Vec::new() });
+                self.change_name(NameChange::Is(name.clone(), number));
+            }
+            Call::Rename(from, to) => {
+                if let Some(&file) = self.names.get(from) {
+                    let (from, to) = (from.clone(), to.clone());
+                    self.change_name(NameChange::Moved { from, to, file });
+                }
+            }
+            Call::Remove(name) => self.change_name(NameChange::Removed(name.clone())),
+            Call::Append(file, bytes) => self.files[*file].bytes.extend_from_slice(bytes),
+            Call::Sync(file) => self.files[*file].synced = self.files[*file].bytes.len(),
+            Call::SyncFailed(file) => {
+                let file = &mut self.files[*file];
+                file.doubtful.push(file.synced..file.bytes.len());
+                file.synced = file.bytes.len();
+            }
+            Call::SyncNames => {
+                self.kept_names = self.names.clone();
+                self.names_since.clear();
+            }
+            Call::Nothing => {}
+        }
+    }
+
+    fn change_name(&mut self, change: NameChange) {
+        change.make(&mut self.names);
+        self.names_since.push(change);
+    }
+
+    fn lose(&mut self, fate: Fate) {
+        let mut dice = Dice(match fate {
+            Fate::Mixed(seed) => seed,
+            Fate::Kept | Fate::Lost => 0,
+        });
+        let mut names = std::mem::take(&mut self.kept_names);
+        for change in self.names_since.drain(..) {
+            let is_kept = match fate {
+                Fate::Kept => true,
+                Fate::Lost => false,
+                Fate::Mixed(_) => dice.below(2) == 0,
+            };
+            if is_kept {
+                change.make(&mut names);
+            }
+        }
+        for file in &mut self.files {
+            file.lose(fate, &mut dice);
+        }
+        (self.kept_names, self.names) = (names.clone(), names);
+    }
+}
+
+impl File {
+    fn lose(&mut self, fate: Fate, dice: &mut Dice) {
+        let unsynced = self.bytes.len() - self.synced;
+        let mut doubtful = std::mem::take(&mut self.doubtful);
+        match fate {
+            Fate::Kept => doubtful.clear(),
+            Fate::Lost => self.bytes.truncate(self.synced),
+            Fate::Mixed(_) => {
+                doubtful.retain(|_| dice.below(2) == 0);
+                self.bytes.truncate(self.synced + dice.below(unsynced + 1));
+                let zeroed = self.synced + dice.below(self.bytes.len() - self.synced + 1);
+                let length = dice.below(self.bytes.len() - zeroed + 1);
+                if dice.below(2) == 0 {
+                    self.bytes[zeroed..zeroed + length].fill(0);
+                }
+            }
+        }
+        for range in doubtful {
+            self.bytes[range].fill(0);
+        }
+        self.synced = self.bytes.len();
+    }
+}
+
+impl NameChange {
+    fn make(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            Self::Is(name, file) => {
+                names.insert(name.clone(), *file);
+            }
+            Self::Moved { from, to, file } => {
+                // Not what has come under the old name since.
+                if names.get(from) == Some(file) {
+                    names.remove(from);
+                }
+                names.insert(to.clone(), *file);
+            }
+            Self::Removed(name) => {
+                names.remove(name);
+            }
+        }
+    }
+}
+
+/// Numbers that follow from a seed (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) % limit.max(1) as u64) as usize
+    }
+}
