@@ -37,8 +37,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use greylist::{HashKey, Timestamp, Timing, Touch, Tuple, TupleKey};
 use parking_lot::Mutex;
 
+use crate::durable::{Durable, ToJournal};
+use crate::journal::Change;
 use crate::{Attempt, Placed, StoreError, TupleId, TupleStore};
-#[allow(unused_imports, reason = "for the snapshot, which is being built")]
 pub(crate) use image::{LoadFault, Loaded, ShardHeader};
 use memory::{BUCKET_BYTES, Bucket, LANES, allocate};
 use shard::{Limits, Shard, Tally};
@@ -144,6 +145,18 @@ impl Recorder for () {
     fn changed(&mut self, _: TupleId, _: Option<Tuple>) {}
 }
 
+/// The journal, if there is one.
+struct Told<'a>(Option<ToJournal<'a>>);
+
+impl Recorder for Told<'_> {
+    #[inline]
+    fn changed(&mut self, id: TupleId, outcome: Option<Tuple>) {
+        if let Some(journal) = &mut self.0 {
+            journal.changed(id, outcome);
+        }
+    }
+}
+
 /// What a [`CompactStore`] is made from.
 #[derive(Clone, Debug)]
 pub struct CompactConfig {
@@ -207,7 +220,8 @@ impl Sweeper {
     }
 }
 
-/// A bounded table of tuples in memory, shared by all threads. Forgets when the program ends.
+/// A bounded table of tuples in memory, shared by all threads. Made by [`CompactStore::new`] it
+/// forgets when the program ends; by [`CompactStore::open`] it doesn't.
 #[derive(Debug)]
 pub struct CompactStore {
     shards: Box<[Locked]>,
@@ -216,6 +230,8 @@ pub struct CompactStore {
     /// The latest time seen, in Unix seconds.
     seen_unix_secs: AtomicU64,
     sweeper: Mutex<Sweeper>,
+    /// What of it outlives the process; nothing for a store in memory alone.
+    durable: Option<Box<Durable>>,
 }
 
 impl CompactStore {
@@ -234,6 +250,7 @@ impl CompactStore {
             hash_key,
             seen_unix_secs: AtomicU64::new(0),
             sweeper: Mutex::new(Sweeper { scale, next: 0, last: None }),
+            durable: None,
         }
     }
 
@@ -256,7 +273,9 @@ impl CompactStore {
     pub fn touch_one(&self, now: Timestamp, key: TupleKey) -> Touch {
         let now = self.advance(now);
         let id = TupleId::of(key);
-        self.shard(id).lock().touch(now, id, &mut self.recorder())
+        let touch = self.shard(id).lock().touch(now, id, &mut self.recorder(now));
+        self.commit();
+        touch
     }
 
     /// See [`TupleStore::peek`].
@@ -268,13 +287,17 @@ impl CompactStore {
     /// See [`TupleStore::put`].
     pub fn put_id(&self, now: Timestamp, id: TupleId, tuple: Tuple) -> Placed {
         let now = self.advance(now);
-        self.shard(id).lock().put(now, id, tuple, &mut self.recorder())
+        let placed = self.shard(id).lock().put(now, id, tuple, &mut self.recorder(now));
+        self.commit();
+        placed
     }
 
     /// See [`TupleStore::forget`].
     pub fn forget_id(&self, now: Timestamp, id: TupleId) -> Option<Tuple> {
         let now = self.advance(now);
-        self.shard(id).lock().forget(now, id, &mut self.recorder())
+        let known = self.shard(id).lock().forget(now, id, &mut self.recorder(now));
+        self.commit();
+        known
     }
 
     /// Appends all that a shard knows to `out`, in no order; up to 262,144 tuples. Holds the
@@ -287,8 +310,22 @@ impl CompactStore {
         self.shards[index as usize].0.lock().scan(now, out);
     }
 
+    /// Makes changes again, in order, as a [`Recorder`] was told of them; tells nobody.
+    pub(crate) fn apply_all(&self, changes: &[Change]) {
+        for batch in changes.chunks(PREFETCH) {
+            for &Change { id, .. } in batch {
+                self.shard(id).lock().prefetch(id);
+            }
+            for &Change { id, outcome } in batch {
+                // It was made at or after its own time; how long after makes no difference.
+                let now = outcome.map_or(Timestamp::from_unix_secs(0), |tuple| tuple.since);
+                let _ = self.apply(now, id, outcome);
+            }
+        }
+    }
+
     /// Makes `outcome` true of a tuple again, as a [`Recorder`] was told it; tells nobody.
-    pub(crate) fn apply(&self, now: Timestamp, id: TupleId, outcome: Option<Tuple>) -> Placed {
+    fn apply(&self, now: Timestamp, id: TupleId, outcome: Option<Tuple>) -> Placed {
         let now = self.advance(now);
         let mut shard = self.shard(id).lock();
         let Some(tuple) = outcome else {
@@ -298,9 +335,37 @@ impl CompactStore {
         shard.put(now, id, tuple, &mut ())
     }
 
-    /// Who is told of changes.
-    #[expect(clippy::unused_self, reason = "nobody, as yet")]
-    fn recorder(&self) -> impl Recorder {}
+    /// Who is told of changes at `now`.
+    fn recorder(&self, now: Timestamp) -> Told<'_> {
+        Told(self.durable.as_deref().map(|durable| durable.recorder(now)))
+    }
+
+    /// Waits until all that was told so far is safe from the death of the process.
+    fn commit(&self) {
+        if let Some(durable) = &self.durable {
+            durable.commit();
+        }
+    }
+
+    /// The same store, kept by `durable` from now on.
+    pub(crate) fn kept(self, durable: Durable) -> Self {
+        Self { durable: Some(Box::new(durable)), ..self }
+    }
+
+    /// What of it outlives the process.
+    pub(crate) fn durable(&self) -> Option<&Durable> {
+        self.durable.as_deref()
+    }
+
+    /// What it goes by.
+    pub fn timing(&self) -> Timing {
+        *self.sweeper.lock().scale.timing()
+    }
+
+    /// Which of the shards `id` lies in.
+    pub(crate) fn shard_of(&self, id: TupleId) -> u32 {
+        Share::index_of(id, self.shards.len() as u32)
+    }
 
     /// Sweeps some of the shards: as many as are due at `now`, given when this was last called. To
     /// be called each second, from one thread. Holds one lock at a time, none longer than it takes
@@ -368,18 +433,13 @@ impl CompactStore {
     }
 
     fn shard(&self, id: TupleId) -> &Mutex<Shard> {
-        &self.shards[Share::index_of(id, self.shards.len() as u32) as usize].0
+        &self.shards[self.shard_of(id) as usize].0
     }
 
-    /// [`TupleStore::touch`], with whoever is to be told.
-    fn touch_batch(
-        &self,
-        now: Timestamp,
-        attempts: &[Attempt],
-        touches: &mut Vec<Touch>,
-        told: &mut impl Recorder,
-    ) {
+    /// [`TupleStore::touch`], before the commit.
+    fn touch_batch(&self, now: Timestamp, attempts: &[Attempt], touches: &mut Vec<Touch>) {
         let now = self.advance(now);
+        let told = &mut self.recorder(now);
         for batch in attempts.chunks(PREFETCH) {
             for id in batch.iter().map(|attempt| TupleId::of(attempt.key)) {
                 self.shard(id).lock().prefetch(id);
@@ -412,7 +472,8 @@ impl TupleStore for CompactStore {
         attempts: &[Attempt],
         touches: &mut Vec<Touch>,
     ) -> Result<(), StoreError> {
-        self.touch_batch(now, attempts, touches, &mut self.recorder());
+        self.touch_batch(now, attempts, touches);
+        self.commit();
         Ok(())
     }
 

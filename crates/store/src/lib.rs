@@ -4,11 +4,11 @@
 //! [`CompactStore`] keeps the tuples of one machine in memory, 8 bytes a slot.
 //! Never knows: what a key is made of, rules, protocols, sockets, clocks.
 
-#[allow(dead_code, reason = "for journal and snapshot, which are being built")]
 mod compact;
 #[cfg(test)]
 mod conformance;
 pub mod disk;
+pub mod durable;
 mod id;
 pub mod journal;
 pub mod snapshot;

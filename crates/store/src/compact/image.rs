@@ -8,7 +8,6 @@
 
 use greylist::{Timestamp, Timing, Tuple};
 
-use super::memory::BUCKET_BYTES;
 use super::{CompactStore, LANES, Placed, Scale, Share, Slot};
 
 /// What must be known to read a shard's table.
@@ -29,11 +28,6 @@ pub(crate) struct ShardHeader {
 }
 
 impl ShardHeader {
-    /// How many bytes the table has.
-    pub(crate) const fn bytes(&self) -> u64 {
-        self.buckets as u64 * BUCKET_BYTES as u64
-    }
-
     /// Whether ticks of `scale` could be told apart when the shard was copied. Always so for what
     /// was copied from a shard.
     pub(super) fn is_readable(&self, scale: &Scale) -> bool {
@@ -88,7 +82,7 @@ impl CompactStore {
     }
 
     /// Loads a shard that was copied from a store, in place of all that is in it.
-    /// `read` gets [`ShardHeader::bytes`] bytes to fill: the table's own memory, so nothing is
+    /// `read` gets 64 bytes a bucket to fill: the table's own memory, so nothing is
     /// copied. Holds the shard's lock meanwhile. Tells nobody.
     ///
     /// # Errors

@@ -1,0 +1,1 @@
+//! Table, journal and snapshots together, on a simulated disk.
