@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod decision_log;
 pub mod fault_log;
+pub mod keeper;
 pub mod listen;
 pub mod log;
 pub mod log_sink;

@@ -2,11 +2,13 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use greylist::HashKey;
 use nix::fcntl::{Flock, FlockArg};
+use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::listen::Holder;
@@ -14,7 +16,7 @@ use crate::listen::Holder;
 /// Where state is kept, and where the control socket is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directories {
-    /// State: the tuples' hash key, and later the tuples.
+    /// State: the tuples, and the hash key that they are found with.
     pub state: PathBuf,
     /// What lasts only as long as the process: the control socket.
     pub runtime: PathBuf,
@@ -105,6 +107,16 @@ pub enum StateError {
         /// What the kernel said.
         error: io::Error,
     },
+    /// There are tuples, and no key to find them with.
+    #[error(
+        "{dir} has tuples ({file}) but no file hash-key, without which they can't be found: restore it from a backup, or move all files away to start with no tuples"
+    )]
+    HashKeyMissing {
+        /// The directory.
+        dir: PathBuf,
+        /// One of its files.
+        file: String,
+    },
     /// The hash key's file is not 16 bytes.
     #[error(
         "{path} should be 16 bytes and is {len}: restore it from a backup, or remove it to start with no tuples"
@@ -122,7 +134,9 @@ pub enum StateError {
 pub struct StateDir {
     path: PathBuf,
     /// Held for its lock.
-    _lock: Flock<File>,
+    lock: Mutex<Flock<File>>,
+    /// What the tuples there are hashed with, once that is known.
+    hash_key: OnceLock<HashKey>,
 }
 
 impl StateDir {
@@ -131,6 +145,36 @@ impl StateDir {
     /// # Errors
     /// When another process has it, or the kernel refuses.
     pub fn take(path: &Path) -> Result<Self, StateError> {
+        let lock = Mutex::new(Self::lock(path)?);
+        Ok(Self { path: path.to_owned(), lock, hash_key: OnceLock::new() })
+    }
+
+    /// Makes sure that the directory is still ours: if somebody has removed or replaced it, it is
+    /// made and taken anew, with the hash key in it.
+    ///
+    /// # Errors
+    /// When another process has it now, or the kernel refuses.
+    pub fn hold(&self) -> Result<(), StateError> {
+        let mut lock = self.lock.lock();
+        let lock_path = self.path.join("lock");
+        if !is_same(&lock, &lock_path) {
+            *lock = Self::lock(&self.path)?;
+        }
+        let key_path = self.path.join("hash-key");
+        match self.hash_key.get() {
+            Some(key) if std::fs::read(&key_path).ok().as_deref() != Some(key.as_bytes()) => {
+                self.write_hash_key(key.as_bytes()).map_err(|error| io_error(&key_path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lock(path: &Path) -> Result<Flock<File>, StateError> {
         make_private(path).map_err(|error| io_error(path, error))?;
         let lock_path = path.join("lock");
         let file = OpenOptions::new()
@@ -153,7 +197,7 @@ impl StateDir {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(|error| io_error(&lock_path, error))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(lock)
     }
 
     /// The secret that this directory's tuples are hashed with; made from `random` if there is none
@@ -165,25 +209,48 @@ impl StateDir {
         let path = self.path.join("hash-key");
         match std::fs::read(&path) {
             Ok(bytes) => match <[u8; 16]>::try_from(bytes.as_slice()) {
-                Ok(key) => Ok(HashKey::new(key)),
+                Ok(key) => Ok(self.hash_key.get_or_init(|| HashKey::new(key)).clone()),
                 Err(_) => Err(StateError::HashKey { path, len: bytes.len() }),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Whole or not at all: written beside, then renamed.
-                let beside = self.path.join("hash-key.new");
-                let written = OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o600)
-                    .open(&beside)
-                    .and_then(|mut file| file.write_all(&random).and_then(|()| file.sync_all()))
-                    .and_then(|()| std::fs::rename(&beside, &path));
-                written.map(|()| HashKey::new(random)).map_err(|error| io_error(&path, error))
+                if let Some(file) = self.any_tuples() {
+                    return Err(StateError::HashKeyMissing { dir: self.path.clone(), file });
+                }
+                self.write_hash_key(&random).map_err(|error| io_error(&path, error))?;
+                Ok(self.hash_key.get_or_init(|| HashKey::new(random)).clone())
             }
             Err(error) => Err(io_error(&path, error)),
         }
     }
+
+    /// A file there that holds tuples, if there is one.
+    fn any_tuples(&self) -> Option<String> {
+        let names = std::fs::read_dir(&self.path).ok()?;
+        let mut names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.find(|name| {
+            store::journal::Segment::of_name(name).is_some()
+                || store::snapshot::Snapshot::of_name(name).is_some()
+        })
+    }
+
+    /// Whole or not at all, and for good: written beside, synced, renamed, the name synced. A power
+    /// cut that took the key away would take all tuples with it.
+    fn write_hash_key(&self, key: &[u8; 16]) -> io::Result<()> {
+        let beside = self.path.join("hash-key.new");
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(key)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, self.path.join("hash-key"))?;
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+/// Whether the file that is open is the one of that name.
+fn is_same(open: &File, path: &Path) -> bool {
+    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    let (open, named) = (open.metadata().map(identity), std::fs::metadata(path).map(identity));
+    matches!((open, named), (Ok(open), Ok(named)) if open == named)
 }
 
 fn io_error(path: &Path, error: io::Error) -> StateError {
@@ -259,6 +326,31 @@ mod tests {
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::write(&file, b"short").unwrap();
         assert!(matches!(state.hash_key([2; 16]), Err(StateError::HashKey { len: 5, .. })));
+    }
+
+    #[test]
+    fn tuples_without_their_hash_key_are_not_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::take(dir.path()).unwrap();
+        std::fs::write(dir.path().join("journal-00000000000000000000.seg"), b"").unwrap();
+        let refused = state.hash_key([1; 16]).unwrap_err().to_string();
+        assert!(refused.contains("restore it from a backup"), "{refused}");
+        assert!(!dir.path().join("hash-key").exists());
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_made_and_taken_anew_with_its_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let state = StateDir::take(&path).unwrap();
+        let key = state.hash_key([1; 16]).unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+        state.hold().unwrap();
+        assert_eq!(std::fs::read(path.join("hash-key")).unwrap(), key.as_bytes());
+        assert!(matches!(StateDir::take(&path), Err(StateError::Taken { .. })));
+        state.hold().unwrap();
+        drop(state);
+        StateDir::take(&path).unwrap();
     }
 
     #[test]

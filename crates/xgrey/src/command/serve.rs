@@ -2,6 +2,7 @@
 
 mod limits;
 mod listeners;
+mod memory;
 mod startup;
 
 use std::io::{IsTerminal, Write};
@@ -25,6 +26,7 @@ use crate::control::server::{Control, ReloadWish};
 use crate::control::{self, Reloaded};
 use crate::decision_log::DecisionLog;
 use crate::fault_log::FaultLog;
+use crate::keeper::Keeper;
 use crate::listen::{Connections, Pool, Timeouts, WorkerContext};
 use crate::log::Logging;
 use crate::metrics::Metrics;
@@ -73,7 +75,8 @@ pub fn look() -> Look {
     if std::io::stderr().is_terminal() { Look::Coloured } else { Look::Plain }
 }
 
-/// The service that a configuration describes.
+/// The service that a configuration describes, with a memory of its own that begins empty and ends
+/// with it: for questions that change nothing.
 ///
 /// # Errors
 /// When its bound is too small for a table.
@@ -104,7 +107,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         state: args.state.clone().unwrap_or_else(|| environment.state()),
         runtime: args.runtime.clone().unwrap_or_else(|| environment.runtime()),
     };
-    let state = StateDir::take(&directories.state)?;
+    let state = Arc::new(StateDir::take(&directories.state)?);
     crate::state_dir::make_private(&directories.runtime)
         .map_err(|error| cannot_use(&directories.runtime, &error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -133,6 +136,7 @@ struct Server {
     connections: Arc<Connections>,
     pool: Arc<Pool>,
     listeners: Listeners,
+    keeper: Keeper,
     logging: Logging,
     timeouts: Timeouts,
     drain: Duration,
@@ -145,10 +149,9 @@ impl Server {
         args: &ServeArgs,
         loaded: Loaded,
         directories: &Directories,
-        state: &StateDir,
+        state: &Arc<StateDir>,
     ) -> Result<Self, Failure> {
         let Loaded { config, name, .. } = loaded;
-        let clock = Clock::start();
         let fixed = limits::Fixed::of(&config);
         let threads = limits::threads(config.limits.threads);
         let metrics = Arc::new(Metrics::new(threads));
@@ -159,9 +162,11 @@ impl Server {
         let drain = config.limits.drain_timeout;
         let listen = config.listeners.clone();
         let request_limits = wire::Limits { request_bytes_max: config.limits.request_bytes };
-        let summary = startup::Summary::of(&config, &name, directories);
+        // Whoever asks before all is known would be told wrong things: nobody listens until then.
+        let memory::Memory { store, clock, sync, said } = memory::open(&config, state)?;
+        let summary = startup::Summary::of(&config, &name, directories, said);
 
-        let service = Arc::new(service(config, state.hash_key(random_bytes()?)?)?);
+        let service = Arc::new(Service::new(policy(config), store));
         service.set_local_addresses(LocalAddresses::of_this_host());
         let faults = Arc::new(FaultLog::default());
         let contexts = (0..threads).map(|number| {
@@ -177,6 +182,7 @@ impl Server {
             }
         });
         let pool = Arc::new(Pool::start(contexts.collect(), Arc::clone(&connections))?);
+        let keeper = Keeper::start(Arc::clone(&service), clock, sync)?;
         let (wishes, reloads) = mpsc::channel(1);
         let control = Control {
             service: Arc::clone(&service),
@@ -201,6 +207,7 @@ impl Server {
             connections,
             pool,
             listeners,
+            keeper,
             logging,
             timeouts,
             drain,
@@ -321,6 +328,7 @@ impl Server {
             Ok(pool) => pool.stop(),
             Err(_) => tracing::error!(target: "service", "an acceptor still runs"),
         }
+        self.keeper.stop();
         tracing::info!(target: "service", "stopped");
         self.logging.flush();
     }

@@ -13,16 +13,24 @@ pub(super) struct Summary {
     directories: Directories,
     settings: String,
     memory_bytes: u64,
+    tuples: String,
 }
 
 impl Summary {
-    pub(super) fn of(config: &Config, name: &str, directories: &Directories) -> Self {
+    /// `tuples`: what is known of them at start.
+    pub(super) fn of(
+        config: &Config,
+        name: &str,
+        directories: &Directories,
+        tuples: String,
+    ) -> Self {
         Self {
             configuration: name.to_owned(),
             listeners: config.listeners.iter().map(|listener| listener.address.clone()).collect(),
             directories: directories.clone(),
             settings: config.summary(),
             memory_bytes: limits::bound(config.bound).map_or(0, |bound| bound.bytes()),
+            tuples,
         }
     }
 }
@@ -48,10 +56,7 @@ impl fmt::Display for Summary {
         rows.push(("configuration", self.configuration.clone()));
         rows.push(("settings", self.settings.clone()));
         rows.push(("state", self.directories.state.display().to_string()));
-        rows.push((
-            "",
-            "tuples are kept in memory alone for now: a restart forgets them".to_owned(),
-        ));
+        rows.push(("tuples", self.tuples.clone()));
         let gib = self.memory_bytes as f64 / f64::from(1 << 30);
         rows.push(("memory", format!("at most {gib:.1} GiB for tuples")));
         let control = self.directories.runtime.join(crate::control::SOCKET_NAME);

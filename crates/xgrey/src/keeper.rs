@@ -1,0 +1,120 @@
+//! Looks after what outlives the process: two threads, so that a snapshot never holds up a sync.
+//!
+//! ```text
+//!  sync    each `sync` of the configuration   store.sync
+//!  upkeep  each second                        store.upkeep: is the journal well? is a snapshot due?
+//! ```
+//! Neither is waited for by whoever decides. What they find is in the log, once when it begins and
+//! once when it ends, and in `xgrey ctl stats` all the time.
+//!
+//! Never knows: what is in the files.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use store::durable::Event;
+
+use crate::clock::{self, Clock};
+use crate::service::Service;
+use crate::thousands::thousands;
+
+/// How often upkeep looks.
+const UPKEEP: Duration = Duration::from_secs(1);
+
+/// The threads, as long as they run.
+#[derive(Debug)]
+pub struct Keeper {
+    threads: Vec<(Sender<()>, JoinHandle<()>)>,
+    service: Arc<Service>,
+    clock: Clock,
+}
+
+impl Keeper {
+    /// Starts looking after the store of `service`. `sync`: how often the journal is made to outlive
+    /// a power cut; `None`: that is nobody's job, or the journal's own.
+    ///
+    /// # Errors
+    /// When the kernel gives no thread.
+    pub fn start(service: Arc<Service>, clock: Clock, sync: Option<Duration>) -> io::Result<Self> {
+        let mut keeper = Self { threads: Vec::new(), service, clock };
+        if let Some(period) = sync {
+            let (service, clock) = (Arc::clone(&keeper.service), clock);
+            keeper.spawn("sync", period, move || service.store().sync(clock.now()))?;
+        }
+        let (service, clock) = (Arc::clone(&keeper.service), clock);
+        keeper.spawn("upkeep", UPKEEP, move || {
+            let begun = clock::boot();
+            for event in service.store().upkeep(clock.now()) {
+                tell(&event, clock::boot().saturating_sub(begun));
+            }
+        })?;
+        Ok(keeper)
+    }
+
+    /// Ends the threads, when they are done with what they are at, and syncs a last time.
+    pub fn stop(self) {
+        for (stop, thread) in self.threads {
+            drop(stop);
+            if thread.join().is_err() {
+                tracing::error!(target: "store", "a keeper thread had panicked");
+            }
+        }
+        self.service.store().sync(self.clock.now());
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        period: Duration,
+        mut work: impl FnMut() + Send + 'static,
+    ) -> io::Result<()> {
+        let (stop, stopped) = channel();
+        let body = move || {
+            while passes(&stopped, period) {
+                work();
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body)?;
+        self.threads.push((stop, thread));
+        Ok(())
+    }
+}
+
+/// Lets a period pass; `false` if the end came before.
+fn passes(stopped: &Receiver<()>, period: Duration) -> bool {
+    matches!(stopped.recv_timeout(period), Err(RecvTimeoutError::Timeout))
+}
+
+fn tell(event: &Event, took: Duration) {
+    match event {
+        Event::WentDown(down) => tracing::error!(
+            target: "store",
+            "tuples are NOT kept on disk: {}; mail is answered from memory, and a restart would \
+             forget what comes from now on; tried again each second",
+            down.why
+        ),
+        Event::Mended(down) => tracing::warn!(
+            target: "store",
+            "tuples are kept on disk again, all of them: a snapshot has the {} changes that were in \
+             memory alone",
+            thousands(down.not_kept)
+        ),
+        Event::Snapshot(snapshot, dropped) => tracing::info!(
+            target: "store",
+            "snapshot of {} bytes taken in {:.1} s; {dropped} segments of the journal removed",
+            thousands(snapshot.bytes),
+            took.as_secs_f64()
+        ),
+        Event::SnapshotFailed(why) => tracing::error!(
+            target: "store",
+            "no snapshot could be taken: {why}; the journal goes on; tried again within a minute"
+        ),
+        Event::NotRemoved(why) => tracing::warn!(
+            target: "store",
+            "files that a snapshot replaces could not be removed: {why}"
+        ),
+    }
+}
