@@ -39,6 +39,9 @@ const RESERVE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// is late by then: the disk can't keep up.
 const UNSYNCED_SEGMENTS_MAX: usize = 16;
 
+/// What to call the directory itself.
+const DIRECTORY: &str = "the state directory";
+
 /// When changes are made safe from a power cut. (They are safe from the death of the process
 /// whatever this says.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +87,7 @@ pub enum Why {
     Io {
         /// What.
         doing: Doing,
-        /// To which file of the state directory.
+        /// To which file of the state directory, or to that itself.
         file: String,
         /// What it said.
         error: Arc<io::Error>,
@@ -234,8 +237,11 @@ struct OpenSegment {
 }
 
 impl Journal {
-    /// Begins a segment at `next`. A journal whose segment can't be begun is there all the same,
-    /// and down.
+    /// Begins a segment at `next`, which [`super::Report::next`] says. A journal whose segment
+    /// can't be begun is there all the same, and down.
+    ///
+    /// What was read is synced first (unless it is with [`SyncPolicy::Never`]): the process
+    /// before this one may have died before it did, and answers depend on it from now on.
     pub fn open(disk: Arc<dyn Disk>, settings: Settings, next: Position, now: Timestamp) -> Self {
         let stats = Stats { written: next, synced: next, ..Stats::default() };
         let shared = Shared {
@@ -257,11 +263,24 @@ impl Journal {
             turn: Condvar::new(),
             syncing: Mutex::new(()),
         };
-        match journal.make_segment(next) {
+        match journal.sync_earlier().and_then(|()| journal.make_segment(next)) {
             Ok(segment) => journal.shared.lock().install(segment),
             Err(why) => journal.go_down(&mut journal.shared.lock(), why),
         }
         journal
+    }
+
+    fn sync_earlier(&self) -> Result<(), Why> {
+        if self.settings.sync == SyncPolicy::Never {
+            return Ok(());
+        }
+        let failed = |file: &str, error| Why::io(Doing::Sync, file, error);
+        let earlier = segments(&*self.disk).map_err(|error| failed(DIRECTORY, error))?;
+        for Segment { name, .. } in &earlier {
+            let synced = self.disk.open(name).and_then(|file| file.sync());
+            synced.map_err(|error| failed(name, error))?;
+        }
+        self.disk.sync_names().map_err(|error| failed(DIRECTORY, error))
     }
 
     /// Adds a change, after all others. To be called under the lock that the change was made
@@ -638,21 +657,19 @@ impl OpenSegment {
     }
 
     fn sync(&self, disk: &dyn Disk) -> Result<(), Why> {
-        let synced = self.file.sync().and_then(|()| disk.sync_names());
-        synced.map_err(|error| Why::io(Doing::Sync, &self.name, error))
+        self.file.sync().map_err(|error| Why::io(Doing::Sync, &self.name, error))?;
+        disk.sync_names().map_err(|error| Why::io(Doing::Sync, DIRECTORY, error))
     }
 }
 
 impl Unsynced {
     /// Files first, oldest first; then their names.
     fn sync(&self, disk: &dyn Disk) -> Result<(), Why> {
-        let mut last = None;
         for (name, file) in self.ended.iter().chain(&self.current) {
             file.sync().map_err(|error| Why::io(Doing::Sync, name, error))?;
-            last = Some(name);
         }
-        if let Some(name) = last.filter(|_| self.names) {
-            disk.sync_names().map_err(|error| Why::io(Doing::Sync, name, error))?;
+        if self.names {
+            disk.sync_names().map_err(|error| Why::io(Doing::Sync, DIRECTORY, error))?;
         }
         Ok(())
     }
