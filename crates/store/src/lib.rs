@@ -12,6 +12,7 @@ pub mod durable;
 mod id;
 pub mod journal;
 pub mod snapshot;
+pub mod text;
 
 pub use compact::{Bound, BoundTooSmall, CompactConfig, CompactStats, CompactStore};
 pub use id::TupleId;

@@ -5,14 +5,18 @@
 //! {"command":"explain","client":"192.0.2.7","sender":"a@example.net","recipient":"b@example.org"}⏎
 //! {"ok":{"answer":"defer", …}}⏎
 //! ```
-//! Root and the user that the service runs as may ask; the kernel says who asks.
+//! Answers of unknown length come in many lines, see [`stream`]. Root and the user that the service runs as may ask; the kernel says who asks.
 
 pub mod client;
 pub mod server;
+pub mod stream;
+pub mod tuples;
 
 use serde::{Deserialize, Serialize};
 
-use crate::service::Explanation;
+use crate::service::{Explanation, TupleChanged, TupleShown};
+
+pub use self::tuples::{StateWanted, TupleListed, TupleNamed, TuplesListed, TuplesWanted};
 
 /// The control socket's name in the runtime directory.
 pub const SOCKET_NAME: &str = "control.sock";
@@ -32,6 +36,14 @@ pub enum Request {
     Reload,
     /// What would be answered: an [`Explanation`].
     Explain(Question),
+    /// The tuples that match: a stream of [`TupleListed`] and at its end [`TuplesListed`].
+    Tuples(TuplesWanted),
+    /// What is known of a tuple: a [`TupleShown`].
+    ShowTuple(TupleNamed),
+    /// Forget a tuple: [`TupleChanged`].
+    ForgetTuple(TupleNamed),
+    /// Make a tuple white: [`TupleChanged`].
+    PassTuple(TupleNamed),
 }
 
 /// A query to be explained.
@@ -156,4 +168,8 @@ pub enum Answered {
     Reload(Reloaded),
     /// To [`Request::Explain`].
     Explain(Explanation),
+    /// To [`Request::ShowTuple`].
+    Shown(TupleShown),
+    /// To [`Request::ForgetTuple`] and [`Request::PassTuple`].
+    Changed(TupleChanged),
 }

@@ -10,6 +10,9 @@
 mod exempt;
 mod explain;
 mod header;
+mod listing;
+mod pattern;
+mod tuples;
 
 use std::sync::Arc;
 
@@ -17,11 +20,15 @@ use arc_swap::{ArcSwap, Guard};
 use greylist::reply::Replies;
 use greylist::rules::{Judgement, RuleSet, Verdict};
 use greylist::{AcceptReason, Answer, Effect, Identity, Query, Timestamp, Timing, Touch};
+use store::text::TextLog;
 use store::{Attempt, CompactStore, TupleStore};
 
 pub use self::exempt::LocalAddresses;
 pub use self::explain::{Explanation, IdentityShown, PathStep, TupleState};
 use self::header::RecentMessages;
+pub use self::listing::{Extent, Listed, ListingEnd, NotListed, TupleFilter};
+pub use self::pattern::AddressPattern;
+pub use self::tuples::{ChangeError, TextSearch, TextShown, TupleChanged, TupleShown};
 use crate::config::{Exempt, Mode};
 
 /// All that a reload may change, taken or kept as a whole.
@@ -94,6 +101,7 @@ pub struct Service {
     policy: ArcSwap<Policy>,
     local: ArcSwap<LocalAddresses>,
     store: CompactStore,
+    texts: Option<Arc<TextLog>>,
     recent: RecentMessages,
 }
 
@@ -107,8 +115,14 @@ impl Service {
             policy: ArcSwap::from_pointee(policy),
             local: ArcSwap::from_pointee(LocalAddresses::default()),
             store,
+            texts: None,
             recent: RecentMessages::default(),
         }
+    }
+
+    /// The same, and it keeps the texts of new tuples in `texts`.
+    pub fn with_texts(self, texts: Arc<TextLog>) -> Self {
+        Self { texts: Some(texts), ..self }
     }
 
     /// The policy now in force. Held for a batch, so that a reload never changes it in between.
@@ -132,6 +146,11 @@ impl Service {
     /// The memory of tuples.
     pub fn store(&self) -> &CompactStore {
         &self.store
+    }
+
+    /// The texts of tuples, if they are kept.
+    pub fn texts(&self) -> Option<&TextLog> {
+        self.texts.as_deref()
     }
 
     /// Decides a batch and remembers what it saw: one outcome for each query, in their order, in
@@ -166,11 +185,14 @@ impl Service {
         {
             tracing::error!(target: "store", %error, "could not ask the store; mail passes");
         }
-        let mut touches = touches.drain(..);
+        let mut touched = attempts.iter().zip(touches.drain(..));
         outcomes.clear();
         outcomes.extend(queries.iter().zip(early).map(|(query, early)| {
-            let touched = || touches.next().map_or(FAIL_OPEN, Answer::from);
-            let answer = early.unwrap_or_else(touched);
+            let answer = early.unwrap_or_else(|| {
+                let Some((attempt, touch)) = touched.next() else { return FAIL_OPEN };
+                self.keep_text_if_new(now, attempt.key, &touch, query);
+                Answer::from(touch)
+            });
             Outcome { answer, effect: self.effect(policy, query, &answer) }
         }));
     }

@@ -1,15 +1,18 @@
 //! Answering admins on the control socket.
 
+mod tuples;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use greylist::{Client, Query};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::stream::{PATIENCE, write_patiently};
 use super::{
     Answered, DecisionCount, EventCount, LINE_BYTES_MAX, Question, Reloaded, Reply, Request,
     RuleShown, Stats, TupleStats,
@@ -22,8 +25,6 @@ use crate::service::Service;
 
 /// Admins at once.
 const CONNECTIONS_MAX: usize = 16;
-/// How long one may take to ask or to read.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A wish for the configuration to be taken anew; whoever runs the service says what came of it.
 pub type ReloadWish = oneshot::Sender<Result<Reloaded, String>>;
@@ -62,8 +63,7 @@ pub async fn serve(socket: Socket, control: Arc<Control>) {
             Ok(stream) => {
                 let control = Arc::clone(&control);
                 tokio::spawn(async move {
-                    let talk = tokio::time::timeout(PATIENCE, talk(stream, &control));
-                    if let Ok(Err(error)) = talk.await {
+                    if let Err(error) = talk(stream, &control).await {
                         tracing::debug!(target: "control", %error, "connection broke");
                     }
                     drop(place);
@@ -77,26 +77,37 @@ pub async fn serve(socket: Socket, control: Arc<Control>) {
     }
 }
 
-/// One line in, one line out, until the admin leaves.
+/// One line in, one or many lines out, until the admin leaves or asks nothing for a while.
 async fn talk(stream: UnixStream, control: &Control) -> io::Result<()> {
     let allowed = is_allowed(&stream)?;
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = String::new();
-        if (&mut stream).take(LINE_BYTES_MAX).read_line(&mut line).await? == 0 {
-            return Ok(());
+        let mut limited = (&mut stream).take(LINE_BYTES_MAX);
+        match tokio::time::timeout(PATIENCE, limited.read_line(&mut line)).await {
+            Ok(Ok(0)) | Err(_) => return Ok(()),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error),
         }
-        let reply = match (allowed, serde_json::from_str(&line)) {
-            (false, _) => Reply::Error("only root and xgrey's own user may ask".to_owned()),
-            (true, Err(error)) => Reply::Error(format!("not a request: {error}")),
-            (true, Ok(request)) => match control.answer(request).await {
-                Ok(answered) => Reply::Ok(answered),
-                Err(why) => Reply::Error(why),
+        let answered = match (allowed, serde_json::from_str(&line)) {
+            (false, _) => Err("only root and xgrey's own user may ask".to_owned()),
+            (true, Err(error)) => Err(format!("not a request: {error}")),
+            (true, Ok(Request::Tuples(wanted))) => match wanted.filter() {
+                Ok((filter, extent)) => {
+                    control.list_tuples(&mut stream, filter, extent).await?;
+                    continue;
+                }
+                Err(why) => Err(why),
             },
+            (true, Ok(request)) => control.answer(request).await,
+        };
+        let reply = match answered {
+            Ok(answered) => Reply::Ok(answered),
+            Err(why) => Reply::Error(why),
         };
         let mut text = serde_json::to_string(&reply)?;
         text.push('\n');
-        stream.write_all(text.as_bytes()).await?;
+        write_patiently(&mut stream, text.as_bytes()).await?;
     }
 }
 
@@ -117,6 +128,11 @@ impl Control {
                 let explained = explain(&self.service, &question, now).await;
                 explained.map(Answered::Explain)
             }
+            Request::ShowTuple(named) => self.show_tuple(&named).await.map(Answered::Shown),
+            Request::ForgetTuple(named) => self.forget_tuple(&named).await.map(Answered::Changed),
+            Request::PassTuple(named) => self.pass_tuple(&named).await.map(Answered::Changed),
+            // A stream: see `talk`.
+            Request::Tuples(_) => Err("this can't be answered in one line".to_owned()),
         }
     }
 

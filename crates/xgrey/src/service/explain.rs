@@ -104,7 +104,7 @@ impl Service {
             said: tuple_said(known, &timing, now),
             origin: None,
         });
-        let shown = (identity(&policy, query), state(known, &timing));
+        let shown = (identity(&policy, query), TupleState::of(known, &timing));
         Ok(conclude(&policy, query, Answer::from(touch), path, Some(shown)))
     }
 }
@@ -142,7 +142,7 @@ fn show(rules: &RuleSet, step: Step) -> PathStep {
     PathStep { stage: step.list.word().to_owned(), said, origin }
 }
 
-fn identity(policy: &Policy, query: &Query<'_>) -> IdentityShown {
+pub(super) fn identity(policy: &Policy, query: &Query<'_>) -> IdentityShown {
     let (mut sender, mut recipient) = (Vec::new(), Vec::new());
     let from_sender = policy.identity.normalise_sender(query.sender, &mut sender);
     let from_recipient = policy.identity.normalise_recipient(query.recipient, &mut recipient);
@@ -171,22 +171,25 @@ fn tuple_said(known: Option<Tuple>, timing: &Timing, now: Timestamp) -> String {
     }
 }
 
-fn state(known: Option<Tuple>, timing: &Timing) -> TupleState {
-    match known {
-        None => TupleState::Unknown,
-        Some(Tuple { state: State::Grey, since }) => TupleState::Grey {
-            first_try: rfc3339(since),
-            passes_from: rfc3339(since.after(timing.embargo())),
-            until: rfc3339(since.after(timing.window())),
-        },
-        Some(Tuple { state: State::White, since }) => TupleState::White {
-            last_use: rfc3339(since),
-            until: rfc3339(since.after(timing.lifetime())),
-        },
+impl TupleState {
+    /// How what is known of a tuple is shown.
+    pub fn of(known: Option<Tuple>, timing: &Timing) -> Self {
+        match known {
+            None => Self::Unknown,
+            Some(Tuple { state: State::Grey, since }) => Self::Grey {
+                first_try: rfc3339(since),
+                passes_from: rfc3339(since.after(timing.embargo())),
+                until: rfc3339(since.after(timing.window())),
+            },
+            Some(Tuple { state: State::White, since }) => Self::White {
+                last_use: rfc3339(since),
+                until: rfc3339(since.after(timing.lifetime())),
+            },
+        }
     }
 }
 
-fn rfc3339(at: Timestamp) -> String {
+pub(super) fn rfc3339(at: Timestamp) -> String {
     let secs = i64::try_from(at.as_unix_secs()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(secs).map_or_else(|_| secs.to_string(), |time| time.to_string())
 }

@@ -1,0 +1,584 @@
+//! The log as a whole: what is appended is found again, through bounds, crashes and errors.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use greylist::State;
+use proptest::prelude::*;
+
+use super::testing::{MemoryDisk, START, id, text, text_from};
+use super::*;
+
+const CONFIG: TextConfig = TextConfig { bytes_max: TextConfig::BYTES_MIN, key_fingerprint: 42 };
+
+/// Embargo 1 minute, window 100 minutes, lifetime 1,000 minutes.
+fn timing() -> Timing {
+    Timing::new(Secs::new(60), Secs::new(6000), Secs::new(60_000)).unwrap()
+}
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_unix_secs(START.as_unix_secs() + secs)
+}
+
+fn open(disk: &Arc<MemoryDisk>) -> (TextLog, TextReport) {
+    TextLog::open(Arc::clone(disk) as Arc<dyn Disk>, CONFIG).unwrap()
+}
+
+fn append(log: &TextLog, number: u64, secs: u64) {
+    let text = text(number, secs);
+    let (sender, recipient) = (text.sender.bytes(), text.recipient.bytes());
+    log.append(text.first_try, text.id, text.client, sender, recipient);
+}
+
+/// Numbers of the tuples listed, in that order.
+fn listed(log: &TextLog) -> Vec<u64> {
+    let mut scan = log.scan();
+    let mut numbers = Vec::new();
+    while let Some(text) = scan.next_text() {
+        numbers.push(text.id.bits());
+    }
+    assert_eq!(scan.damage(), &TextDamage::default());
+    numbers
+}
+
+fn set(numbers: impl IntoIterator<Item = u64>) -> BTreeSet<u64> {
+    numbers.into_iter().collect()
+}
+
+fn grey(secs: u64) -> Option<Tuple> {
+    Some(Tuple { state: State::Grey, since: at(secs) })
+}
+
+fn white(secs: u64) -> Option<Tuple> {
+    Some(Tuple { state: State::White, since: at(secs) })
+}
+
+/// Upkeep until nothing is due.
+fn upkeep(log: &TextLog, secs: u64, live: impl Fn(TupleId) -> Option<Tuple>) {
+    let numbers = || {
+        let shelf = log.shelf.lock();
+        shelf.segments().iter().map(|segment| (segment.number, segment.sifted)).collect::<Vec<_>>()
+    };
+    loop {
+        let before = numbers();
+        log.upkeep(at(secs), &timing(), &live);
+        if numbers() == before {
+            return;
+        }
+    }
+}
+
+#[test]
+fn what_was_flushed_is_listed_newest_first_also_after_a_start() {
+    let disk = MemoryDisk::new();
+    let (log, report) = open(&disk);
+    assert_eq!(report, TextReport::default());
+    append(&log, 1, 0);
+    append(&log, 2, 1);
+    log.flush();
+    append(&log, 3, 2);
+    assert_eq!(listed(&log), [2, 1], "what is in the buffer is not on disk");
+    log.flush();
+    assert_eq!(listed(&log), [3, 2, 1]);
+    let (log, report) = open(&disk.image());
+    assert_eq!((report.segments, report.torn_bytes), (1, 0));
+    append(&log, 4, 3);
+    log.flush();
+    assert_eq!(listed(&log), [4, 3, 2, 1]);
+    assert_eq!(log.stats().segments, 2, "a start begins a segment");
+}
+
+#[test]
+fn a_text_is_listed_as_it_was_appended() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    let long = [b'x'; 300];
+    let odd = text_from(3, 7, b"\"a\xffb\n\"@example.net");
+    let (client, recipient) = (odd.client, odd.recipient.bytes());
+    log.append(odd.first_try, odd.id, client, odd.sender.bytes(), recipient);
+    log.append(at(8), id(4), client, b"", &long);
+    log.flush();
+    let mut scan = log.scan();
+    let expected = Text {
+        id: id(4),
+        first_try: at(8),
+        client,
+        sender: Address::Whole(b""),
+        recipient: Address::Cut(&long[..255]),
+    };
+    assert_eq!(scan.next_text(), Some(expected));
+    assert_eq!(scan.next_text(), Some(odd));
+    assert_eq!(scan.next_text(), None);
+}
+
+#[test]
+fn nothing_is_written_before_there_is_something_to_write() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    log.flush();
+    upkeep(&log, 0, |_| None);
+    assert_eq!(disk.list(), [""; 0]);
+}
+
+#[test]
+fn bytes_on_disk_stay_within_the_bound_and_the_oldest_go_first() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    let mut bytes_most = 0;
+    for number in 1..=60_000 {
+        append(&log, number, number / 10);
+        if number % 100 == 0 {
+            log.flush();
+            log.upkeep(at(number / 10), &timing(), |_| grey(0));
+            bytes_most = bytes_most.max(disk.bytes());
+        }
+    }
+    assert!(bytes_most <= CONFIG.bytes_max, "{bytes_most}");
+    assert!(bytes_most > CONFIG.bytes_max * 3 / 4, "{bytes_most}");
+    assert_eq!(log.stats().bytes, disk.bytes());
+    let listed = listed(&log);
+    let newest = (60_001 - listed.len() as u64..=60_000).rev();
+    assert_eq!(listed, newest.collect::<Vec<_>>(), "all of the newest, and in order");
+    assert!(log.stats().evicted_segments > 10);
+}
+
+#[test]
+fn a_lower_bound_is_kept_to_from_the_start_on() {
+    let disk = MemoryDisk::new();
+    let config = TextConfig { bytes_max: 8 << 20, ..CONFIG };
+    let (log, _) = TextLog::open(Arc::clone(&disk) as Arc<dyn Disk>, config).unwrap();
+    for number in 1..=60_000 {
+        append(&log, number, 0);
+    }
+    log.flush();
+    assert!(disk.bytes() > CONFIG.bytes_max);
+    let (log, _) = open(&disk);
+    assert!(disk.bytes() <= CONFIG.bytes_max);
+    assert_eq!(listed(&log)[0], 60_000);
+}
+
+#[test]
+fn a_segment_cut_off_at_any_byte_keeps_all_whole_frames() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    let name = segment::name(1);
+    let mut whole = vec![(0, 0)];
+    for number in 1..=5 {
+        append(&log, number, 0);
+        log.flush();
+        whole.push((disk.read(&name).len(), number));
+    }
+    let bytes = disk.read(&name);
+    for cut in 0..=bytes.len() {
+        let disk = MemoryDisk::new();
+        disk.write(&name, bytes[..cut].to_vec());
+        let (log, report) = open(&disk);
+        let (end, last) = whole.iter().rev().find(|(end, _)| *end <= cut).copied().unwrap();
+        assert_eq!(listed(&log), (1..=last).rev().collect::<Vec<_>>(), "cut at {cut}");
+        if cut > segment::HEADER_BYTES {
+            let torn = cut - end.max(segment::HEADER_BYTES);
+            assert_eq!(report.torn_bytes, torn as u64, "cut at {cut}");
+        }
+        assert!(report.damage.is_none(), "cut at {cut}: {report:?}");
+    }
+}
+
+#[test]
+fn a_corrupt_frame_is_left_out_and_reported_with_its_place() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    let name = segment::name(1);
+    let mut starts = Vec::new();
+    for number in 1..=3 {
+        append(&log, number, 0);
+        starts.push(disk.list().first().map_or(64, |name| disk.read(name).len()));
+        log.flush();
+    }
+    let bytes = disk.read(&name);
+    for place in starts[1]..starts[2] {
+        let disk = MemoryDisk::new();
+        let mut bytes = bytes.clone();
+        bytes[place] ^= 0x10;
+        disk.write(&name, bytes);
+        let (log, _) = open(&disk);
+        let mut scan = log.scan();
+        assert_eq!(scan.next_text().map(|text| text.id), Some(id(3)), "byte {place}");
+        assert_eq!(scan.next_text().map(|text| text.id), Some(id(1)), "byte {place}");
+        assert_eq!(scan.next_text(), None);
+        let lost = (starts[2] - starts[1]) as u64;
+        assert_eq!(scan.damage().corrupt_bytes, lost, "byte {place}");
+        assert_eq!(scan.damage().corrupt_at, Some((name.clone(), starts[1] as u64)));
+    }
+}
+
+#[test]
+fn a_huge_corrupt_length_is_stepped_over() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    append(&log, 1, 0);
+    log.flush();
+    let name = segment::name(1);
+    let mut bytes = disk.read(&name);
+    let end = bytes.len();
+    for length in [u32::MAX, u32::MAX & !7, 65_536, 0] {
+        bytes[end - 8..end - 4].copy_from_slice(&length.to_le_bytes());
+        let disk = MemoryDisk::new();
+        disk.write(&name, bytes.clone());
+        assert_eq!(listed(&open(&disk).0), [0; 0], "{length}");
+    }
+}
+
+#[test]
+fn upkeep_keeps_the_newest_text_of_each_live_tuple_and_nothing_else() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    // Tuple 5 was grey, died, and was new again; 6 passed, was forgotten, and was new again.
+    for (number, secs) in [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4), (6, 5), (6, 100)] {
+        append(&log, number, secs);
+    }
+    log.flush();
+    let live = |id: TupleId| match id.bits() {
+        1 => None,
+        2 => white(5000),
+        3 => grey(2),
+        4 => None,
+        5 => grey(6005),
+        6 => white(5000),
+        _ => unreachable!(),
+    };
+    upkeep(&log, 6100, live);
+    let all = [6, 6, 5, 4, 3, 2, 1];
+    assert_eq!(listed(&log), all, "the window of the newest is not over yet");
+    upkeep(&log, 6101, live);
+    assert_eq!(listed(&log), [6, 3, 2]);
+    assert_eq!(log.stats().outlived, 4);
+    // A quarter of a lifetime later there is another look.
+    upkeep(&log, 6101 + 15_000, |_| None);
+    assert_eq!(listed(&log), [6, 3, 2]);
+    upkeep(&log, 6101 + 15_001, |_| None);
+    assert_eq!(disk.list(), [""; 0]);
+}
+
+#[test]
+fn a_segment_is_sealed_when_its_first_record_is_a_window_old() {
+    let (log, _) = open(&MemoryDisk::new());
+    append(&log, 1, 0);
+    log.flush();
+    upkeep(&log, 6000, |_| grey(0));
+    append(&log, 2, 6000);
+    log.flush();
+    assert_eq!(log.stats().segments, 1);
+    upkeep(&log, 6001, |_| grey(0));
+    append(&log, 3, 6001);
+    log.flush();
+    assert_eq!(log.stats().segments, 2);
+}
+
+#[test]
+fn small_segments_are_merged_and_keep_their_order() {
+    let disk = MemoryDisk::new();
+    for start in 0..40 {
+        let (log, _) = open(&disk);
+        append(&log, 2 * start + 1, start);
+        append(&log, 2 * start + 2, start);
+        log.flush();
+    }
+    let (log, _) = open(&disk);
+    assert_eq!(log.stats().segments, 40);
+    upkeep(&log, 40, |_| white(0));
+    assert_eq!(log.stats().segments, 1);
+    assert_eq!(listed(&log), (1..=80).rev().collect::<Vec<_>>());
+    assert_eq!(listed(&open(&disk).0), (1..=80).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_full_buffer_drops_and_counts_and_takes_texts_again_after_a_flush() {
+    let disk = MemoryDisk::new();
+    let config = TextConfig { bytes_max: 1 << 30, ..CONFIG };
+    let (log, _) = TextLog::open(Arc::clone(&disk) as Arc<dyn Disk>, config).unwrap();
+    let mut appended = 0;
+    while log.stats().dropped == 0 {
+        appended += 1;
+        append(&log, appended, 0);
+    }
+    assert_eq!(log.buffer.lock().capacity(), BUFFER_BYTES, "it was allocated anew");
+    assert!(log.buffer.lock().len() > BUFFER_BYTES - 1300);
+    append(&log, appended, 0);
+    assert_eq!(log.stats().dropped, 2);
+    log.flush();
+    append(&log, appended, 0);
+    log.flush();
+    let stats = log.stats();
+    assert_eq!((stats.dropped, stats.written), (2, appended));
+    assert_eq!(listed(&log).len() as u64, appended);
+}
+
+/// At each call in turn the disk begins to fail; then it is mended.
+#[test]
+fn a_failing_disk_loses_nothing_that_was_appended_and_takes_up_again() {
+    for after in 0..12 {
+        let disk = MemoryDisk::new();
+        let (log, _) = open(&disk);
+        disk.fail_after(after);
+        for number in 1..=2000 {
+            append(&log, number, 0);
+            if number % 400 == 0 {
+                log.flush();
+            }
+        }
+        let failed = log.stats();
+        assert_eq!(failed.is_writing, failed.troubles == 0, "{after}: {failed:?}");
+        assert_eq!(failed.is_writing, failed.last_trouble.is_none());
+        disk.fail_after(u64::MAX);
+        log.flush();
+        assert!(log.stats().is_writing);
+        assert_eq!(set(listed(&log)), set(1..=2000), "failed after {after} steps");
+        assert_eq!(set(listed(&open(&disk).0)), set(1..=2000), "failed after {after} steps");
+        assert_eq!(log.stats().dropped, 0);
+    }
+}
+
+#[test]
+fn a_disk_that_stays_broken_costs_two_buffers_and_no_more() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    disk.fail_after(0);
+    for number in 1..=1_000_000 {
+        append(&log, number, 0);
+        if number % 10_000 == 0 {
+            log.flush();
+        }
+    }
+    assert_eq!(log.buffer.lock().capacity(), BUFFER_BYTES);
+    let stats = log.stats();
+    assert!(stats.dropped > 300_000, "{stats:?}");
+    let trouble = stats.last_trouble.unwrap().to_string();
+    assert!(trouble.starts_with("cannot make text-000"), "{trouble}");
+    assert_eq!(disk.list(), [""; 0]);
+}
+
+/// The process ends at each step of upkeep in turn, and another begins.
+#[test]
+fn upkeep_cut_off_at_any_step_loses_no_live_text() {
+    let disk = MemoryDisk::new();
+    for start in 0..6 {
+        let (log, _) = open(&disk);
+        (1..=50).for_each(|number| append(&log, start * 50 + number, 0));
+        log.flush();
+    }
+    let live = |id: TupleId| if id.bits() % 3 == 0 { white(6000) } else { None };
+    let expected = set((1..=300).filter(|number| number % 3 == 0));
+    for after in 0.. {
+        let disk = disk.image();
+        let (log, _) = open(&disk);
+        let start = disk.steps();
+        disk.fail_after(after);
+        upkeep(&log, 6001, live);
+        let finished = disk.steps() - start < after;
+        let image = disk.image();
+        let (log, report) = open(&image);
+        assert!(report.damage.is_none(), "{after}: {report:?}");
+        assert!(set(listed(&log)).is_superset(&expected), "cut off after {after} steps");
+        upkeep(&log, 6001, live);
+        assert_eq!(set(listed(&log)), expected);
+        assert!(image.list().iter().all(|name| name.ends_with(".seg")), "{:?}", image.list());
+        if finished {
+            assert!(after > 20);
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_scan_misses_nothing_while_all_is_rewritten_under_it() {
+    let disk = MemoryDisk::new();
+    for start in 0..20 {
+        let (log, _) = open(&disk);
+        (1..=20).for_each(|number| append(&log, start * 20 + number, 0));
+        log.flush();
+    }
+    let live = |id: TupleId| if id.bits() % 2 == 0 { white(6000) } else { None };
+    let expected = set((1..=400).filter(|number| number % 2 == 0));
+    for upkeep_at in 0..=400 {
+        let (log, _) = open(&disk.image());
+        let mut scan = log.scan();
+        let mut seen = BTreeSet::new();
+        for _ in 0..upkeep_at {
+            seen.extend(scan.next_text().map(|text| text.id.bits()));
+        }
+        upkeep(&log, 6001, live);
+        while let Some(text) = scan.next_text() {
+            seen.insert(text.id.bits());
+        }
+        assert!(scan.damage().is_none(), "{:?}", scan.damage());
+        assert!(seen.is_superset(&expected), "rewritten after {upkeep_at} records");
+    }
+}
+
+#[test]
+fn a_scan_goes_on_when_the_segment_it_would_read_next_is_gone() {
+    let disk = MemoryDisk::new();
+    for start in 0..3 {
+        let (log, _) = open(&disk);
+        append(&log, start + 1, 0);
+        log.flush();
+    }
+    let (log, _) = open(&disk);
+    let mut scan = log.scan();
+    assert_eq!(scan.next_text().map(|text| text.id), Some(id(3)));
+    // Not by us, so there is something to say.
+    disk.remove(&segment::name(2)).unwrap();
+    assert_eq!(scan.next_text().map(|text| text.id), Some(id(1)));
+    assert_eq!(scan.next_text(), None);
+    let (file, _) = scan.damage().unreadable_why.clone().unwrap();
+    assert_eq!((scan.damage().unreadable, file), (1, segment::name(2)));
+}
+
+#[test]
+fn a_directory_that_was_emptied_under_the_log_is_written_to_again() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    append(&log, 1, 0);
+    log.flush();
+    disk.remove(&segment::name(1)).unwrap();
+    log.upkeep(at(1), &timing(), |_| grey(0));
+    append(&log, 2, 1);
+    log.flush();
+    assert_eq!(listed(&open(&disk).0), [2]);
+}
+
+#[test]
+fn what_another_key_or_a_later_version_wrote_is_refused_and_left_alone() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    append(&log, 1, 0);
+    log.flush();
+    let name = segment::name(1);
+    let refused = |disk: &Arc<MemoryDisk>, key_fingerprint| {
+        let config = TextConfig { key_fingerprint, ..CONFIG };
+        let opened = TextLog::open(Arc::clone(disk) as Arc<dyn Disk>, config);
+        assert_eq!(disk.list(), [name.as_str()]);
+        opened.map(|_| ()).unwrap_err().to_string()
+    };
+    let why = refused(&disk, 43);
+    assert!(why.starts_with(&format!("{name} was written with another hash key: ")), "{why}");
+
+    let mut bytes = disk.read(&name);
+    bytes[8] = 2;
+    let checksum = crc32c::crc32c(&bytes[..60]).to_le_bytes();
+    bytes[60..64].copy_from_slice(&checksum);
+    disk.write(&name, bytes);
+    let why = refused(&disk, 42);
+    let expected = format!("{name} was written by a later version of xgrey (format 2): ");
+    assert!(why.starts_with(&expected), "{why}");
+}
+
+#[test]
+fn a_segment_with_a_corrupt_header_is_reported_and_goes_with_the_next_upkeep() {
+    let disk = MemoryDisk::new();
+    let (log, _) = open(&disk);
+    append(&log, 1, 0);
+    log.flush();
+    let name = segment::name(1);
+    let mut bytes = disk.read(&name);
+    bytes[20] ^= 1;
+    disk.write(&name, bytes);
+    let (log, report) = open(&disk);
+    let why = "its header is corrupt".to_owned();
+    assert_eq!(report.damage.unreadable_why, Some((name, why)));
+    append(&log, 2, 1);
+    log.flush();
+    upkeep(&log, 2, |_| grey(0));
+    assert_eq!(listed(&log), [2]);
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Some tuples are tried: each is new, passes, or is known, as the state machine has it.
+    Touch(Vec<u64>),
+    Advance(u64),
+    Forget(u64),
+    Flush,
+    Upkeep,
+    Restart,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        8 => prop::collection::vec(1_u64..200, 1..300).prop_map(Op::Touch),
+        4 => (1_u64..4000).prop_map(Op::Advance),
+        1 => (20_000_u64..70_000).prop_map(Op::Advance),
+        2 => (1_u64..200).prop_map(Op::Forget),
+        4 => Just(Op::Flush),
+        6 => Just(Op::Upkeep),
+        2 => Just(Op::Restart),
+    ];
+    prop::collection::vec(op, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// The model knows all tuples and the text of each one's present life.
+    #[test]
+    fn each_live_tuples_newest_text_is_found_first_whatever_happened(ops in ops()) {
+        let disk = MemoryDisk::new();
+        let mut log = open(&disk).0;
+        let mut now = 0;
+        let tuples = RefCell::new(BTreeMap::<u64, (Tuple, u64)>::new());
+        let live = |id: TupleId| tuples.borrow().get(&id.bits()).map(|&(tuple, _)| tuple);
+        for op in ops {
+            match op {
+                Op::Touch(numbers) => for number in numbers {
+                    let mut tuples = tuples.borrow_mut();
+                    let known = tuples.get(&number).copied();
+                    let tuple = known.map(|(tuple, _)| tuple);
+                    let (touch, tuple) = greylist::tuple::judge(&timing(), tuple, at(now));
+                    let first = match touch {
+                        greylist::Touch::New { .. } => {
+                            append(&log, number, now);
+                            now
+                        }
+                        _ => known.unwrap().1,
+                    };
+                    tuples.insert(number, (tuple, first));
+                },
+                Op::Advance(secs) => {
+                    now += secs;
+                    let dead = |tuple: &Tuple| tuple.expired(&timing(), at(now));
+                    tuples.borrow_mut().retain(|_, (tuple, _)| !dead(tuple));
+                }
+                Op::Forget(number) => _ = tuples.borrow_mut().remove(&number),
+                Op::Flush => log.flush(),
+                Op::Upkeep => log.upkeep(at(now), &timing(), live),
+                Op::Restart => {
+                    log.flush();
+                    drop(log);
+                    log = open(&disk).0;
+                }
+            }
+        }
+        log.flush();
+        let mut found = BTreeMap::new();
+        let mut scan = log.scan();
+        while let Some(text) = scan.next_text() {
+            if live(text.id).is_some_and(|tuple| text.is_of(tuple, &timing())) {
+                let first_try = text.first_try.as_unix_secs() - START.as_unix_secs();
+                found.entry(text.id.bits()).or_insert(first_try);
+            }
+        }
+        prop_assert!(scan.damage().is_none());
+        let expected: BTreeMap<_, _> =
+            tuples.borrow().iter().map(|(&number, &(_, first))| (number, first)).collect();
+        prop_assert_eq!(&found, &expected);
+        prop_assert_eq!(log.stats().troubles, 0);
+        prop_assert!(disk.bytes() <= CONFIG.bytes_max);
+
+        // A lifetime without any touch, and it is as if nothing had ever been.
+        tuples.borrow_mut().clear();
+        upkeep(&log, now + 100_000, live);
+        upkeep(&log, now + 200_000, live);
+        prop_assert_eq!(disk.list(), [""; 0]);
+    }
+}
