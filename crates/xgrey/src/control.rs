@@ -87,6 +87,51 @@ pub struct Stats {
     pub connections: u64,
     /// The memory of tuples.
     pub tuples: TupleStats,
+    /// What of it outlives the process.
+    pub disk: DiskStats,
+}
+
+/// What of the tuples outlives the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskStats {
+    /// `up`: all is kept; `mending`: new changes are, a snapshot of what was missed is being taken;
+    /// `down`: nothing is; `off`: not wanted.
+    pub journal: String,
+    /// Why it is down or being mended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_fault: Option<String>,
+    /// Changes that are in memory alone, until a snapshot is taken.
+    pub changes_not_kept: u64,
+    /// Times that it went down.
+    pub faults: u64,
+    /// Changes that there have been, ever.
+    pub changes: u64,
+    /// Bytes written to the journal since the start.
+    pub bytes_written: u64,
+    /// Syncs to the disk since the start.
+    pub syncs: u64,
+    /// Bytes of journal that a start would have to read after the snapshot.
+    pub tail_bytes: u64,
+    /// Seconds since the last snapshot of this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_age_seconds: Option<u64>,
+    /// Its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_bytes: Option<u64>,
+    /// Why the last attempt at one failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_fault: Option<String>,
+    /// `kept`, `failing` or `off`: the addresses of tuples.
+    pub text: String,
+    /// Bytes that they take on disk.
+    pub text_bytes: u64,
+    /// Bytes that they may take.
+    pub text_bytes_max: u64,
+    /// Texts that could not be kept.
+    pub text_dropped: u64,
+    /// What went wrong with them last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_fault: Option<String>,
 }
 
 /// How often one kind of answer was given.

@@ -1,8 +1,9 @@
-//! Looks after what outlives the process: two threads, so that a snapshot never holds up a sync.
+//! Looks after what outlives the process: a thread for each job, so that none holds up another.
 //!
 //! ```text
 //!  sync    each `sync` of the configuration   store.sync
 //!  upkeep  each second                        store.upkeep: is the journal well? is a snapshot due?
+//!  text    each quarter of a second           texts.flush, and each second texts.upkeep
 //! ```
 //! Neither is waited for by whoever decides. What they find is in the log, once when it begins and
 //! once when it ends, and in `xgrey ctl stats` all the time.
@@ -16,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use store::durable::Event;
+use store::text::TextLog;
 
 use crate::clock::{self, Clock};
 use crate::service::Service;
@@ -23,6 +25,11 @@ use crate::thousands::thousands;
 
 /// How often upkeep looks.
 const UPKEEP: Duration = Duration::from_secs(1);
+
+/// How often texts are written. A crash may lose those of the last quarter of a second: no state.
+const TEXT: Duration = Duration::from_millis(250);
+/// How many of these lie between two looks at what of the texts can go.
+const TEXT_UPKEEP: u32 = 4;
 
 /// The threads, as long as they run.
 #[derive(Debug)]
@@ -51,6 +58,21 @@ impl Keeper {
                 tell(&event, clock::boot().saturating_sub(begun));
             }
         })?;
+        if keeper.service.texts().is_some() {
+            let service = Arc::clone(&keeper.service);
+            let mut fault = TextFault::default();
+            let mut turn = 0;
+            keeper.spawn("text", TEXT, move || {
+                turn = (turn + 1) % TEXT_UPKEEP;
+                if let Some(texts) = service.texts() {
+                    texts.flush();
+                    if turn == 0 {
+                        sift_texts(&service, texts, clock);
+                    }
+                    fault.tell(texts);
+                }
+            })?;
+        }
         Ok(keeper)
     }
 
@@ -61,6 +83,9 @@ impl Keeper {
             if thread.join().is_err() {
                 tracing::error!(target: "store", "a keeper thread had panicked");
             }
+        }
+        if let Some(texts) = self.service.texts() {
+            texts.flush();
         }
         self.service.store().sync(self.clock.now());
     }
@@ -86,6 +111,36 @@ impl Keeper {
 /// Lets a period pass; `false` if the end came before.
 fn passes(stopped: &Receiver<()>, period: Duration) -> bool {
     matches!(stopped.recv_timeout(period), Err(RecvTimeoutError::Timeout))
+}
+
+fn sift_texts(service: &Service, texts: &TextLog, clock: Clock) {
+    let (store, now) = (service.store(), clock.now());
+    texts.upkeep(now, &store.timing(), |id| store.peek_id(now, id));
+}
+
+/// Whether it was said that texts can't be written.
+#[derive(Default)]
+struct TextFault {
+    said: bool,
+}
+
+impl TextFault {
+    /// Says it once when it begins, and once when it is over.
+    fn tell(&mut self, texts: &TextLog) {
+        let stats = texts.stats();
+        if self.said != stats.is_writing {
+            return;
+        }
+        self.said = !stats.is_writing;
+        match stats.last_trouble.filter(|_| self.said) {
+            Some(trouble) => tracing::error!(
+                target: "store",
+                "the addresses of new tuples are not kept, only the tuples: {trouble}; tried again \
+                 several times a second"
+            ),
+            None => tracing::warn!(target: "store", "the addresses of new tuples are kept again"),
+        }
+    }
 }
 
 fn tell(event: &Event, took: Duration) {

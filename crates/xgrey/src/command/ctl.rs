@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::{Failure, control_socket};
 use crate::cli::{CtlArgs, CtlCommand};
-use crate::control::{Reloaded, Request, RuleShown, Stats, client};
+use crate::control::{DiskStats, Reloaded, Request, RuleShown, Stats, client};
 use crate::thousands::thousands;
 
 /// Asks and prints.
@@ -80,12 +80,49 @@ fn show_stats(stats: &Stats) -> String {
     out.push('\n');
     out += &right_aligned(memory, &[1]);
 
+    out.push('\n');
+    out += &show_disk(&stats.disk);
+
     let mut events = table(["events", ""]);
     for event in &stats.events {
         events.add_row([&event.event.replace('_', " "), &thousands(event.count)]);
     }
     out.push('\n');
     out += &right_aligned(events, &[1]);
+    out
+}
+
+fn show_disk(disk: &DiskStats) -> String {
+    let mut shown = table(["on disk", ""]);
+    let mut row = |what: &str, value: String| {
+        shown.add_row([what, &value]);
+    };
+    row("journal", disk.journal.clone());
+    if disk.journal_fault.is_some() {
+        row("changes in memory alone", thousands(disk.changes_not_kept));
+    }
+    if disk.journal != "off" {
+        row("changes ever", thousands(disk.changes));
+        row("times that it failed since the start", thousands(disk.faults));
+        row("written since the start", mebibytes(disk.bytes_written));
+        row("to be read at a start, beside the snapshot", mebibytes(disk.tail_bytes));
+    }
+    if let (Some(bytes), Some(age)) = (disk.snapshot_bytes, disk.snapshot_age_seconds) {
+        row("last snapshot", mebibytes(bytes));
+        let age = greylist::Secs::new(u32::try_from(age).unwrap_or(u32::MAX));
+        row("taken", format!("{age} ago"));
+    }
+    row("addresses of tuples", disk.text.clone());
+    if disk.text != "off" {
+        row("they take", mebibytes(disk.text_bytes));
+        row("at most", mebibytes(disk.text_bytes_max));
+        row("dropped", thousands(disk.text_dropped));
+    }
+    let mut out = right_aligned(shown, &[1]);
+    let faults = [&disk.journal_fault, &disk.snapshot_fault, &disk.text_fault];
+    for fault in faults.into_iter().flatten() {
+        let _ = writeln!(out, "! {fault}");
+    }
     out
 }
 
@@ -156,6 +193,28 @@ mod tests {
                 evicted_grey: 0,
                 evicted_white: 0,
                 no_room: 0,
+            },
+            disk: DiskStats {
+                journal: "down".to_owned(),
+                journal_fault: Some(
+                    "cannot write to journal-00000000000000012345.seg: No space left on device \
+                     (os error 28)"
+                        .to_owned(),
+                ),
+                changes_not_kept: 1_234,
+                faults: 1,
+                changes: 7_654_321,
+                bytes_written: 92_000_000,
+                syncs: 1_000,
+                tail_bytes: 12_000_000,
+                snapshot_age_seconds: Some(3_600),
+                snapshot_bytes: Some(50_000_000),
+                snapshot_fault: None,
+                text: "kept".to_owned(),
+                text_bytes: 300_000_000,
+                text_bytes_max: 1 << 30,
+                text_dropped: 0,
+                text_fault: None,
             },
         };
         insta::assert_snapshot!(show_stats(&stats));

@@ -163,10 +163,14 @@ impl Server {
         let listen = config.listeners.clone();
         let request_limits = wire::Limits { request_bytes_max: config.limits.request_bytes };
         // Whoever asks before all is known would be told wrong things: nobody listens until then.
-        let memory::Memory { store, clock, sync, said } = memory::open(&config, state)?;
+        let memory::Memory { store, texts, clock, sync, said } = memory::open(&config, state)?;
         let summary = startup::Summary::of(&config, &name, directories, said);
 
-        let service = Arc::new(Service::new(policy(config), store));
+        let service = Service::new(policy(config), store);
+        let service = Arc::new(match texts {
+            Some(texts) => service.with_texts(texts),
+            None => service,
+        });
         service.set_local_addresses(LocalAddresses::of_this_host());
         let faults = Arc::new(FaultLog::default());
         let contexts = (0..threads).map(|number| {

@@ -1,5 +1,6 @@
 //! Answering admins on the control socket.
 
+mod disk;
 mod tuples;
 
 use std::io;
@@ -183,6 +184,7 @@ impl Control {
                 evicted_white: table.evicted_white,
                 no_room: table.no_room,
             },
+            disk: disk::stats(&self.service, self.clock.now()),
         }
     }
 }

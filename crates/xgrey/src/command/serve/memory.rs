@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use greylist::HashKey;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sd_notify::NotifyState;
-use store::disk::RealDisk;
+use store::disk::{Disk, RealDisk};
 use store::durable::{Opening, Progress, Recovery, Settings};
 use store::journal::SyncPolicy as JournalSync;
+use store::text::{TextConfig, TextLog};
 use store::{CompactConfig, CompactStore};
 
 use super::{Failure, limits, notify};
@@ -28,6 +30,8 @@ const MORE_TIME: Duration = Duration::from_secs(60);
 /// The memory, and the time that it goes by.
 pub(super) struct Memory {
     pub(super) store: CompactStore,
+    /// The addresses of tuples, if they are kept.
+    pub(super) texts: Option<Arc<TextLog>>,
     pub(super) clock: Clock,
     /// How often the keeper syncs.
     pub(super) sync: Option<Duration>,
@@ -43,10 +47,13 @@ pub(super) fn open(config: &Config, state: &Arc<StateDir>) -> Result<Memory, Fai
     let wall = Clock::start();
     let hash_key = state.hash_key(super::random_bytes()?)?;
     let bound = limits::bound(config.bound)?;
+    let disk = Arc::new(RealDisk::new(state.path().to_owned()));
+    let texts = texts(config, &disk, &hash_key);
     let table = CompactConfig { timing: config.timing, bound, hash_key };
     if config.store.journal == Keeping::NotKept {
         let said = "in memory alone: a restart forgets them".to_owned();
-        return Ok(Memory { store: CompactStore::new(table), clock: wall, sync: None, said });
+        let store = CompactStore::new(table);
+        return Ok(Memory { store, texts, clock: wall, sync: None, said });
     }
     let (sync, policy) = match config.store.sync {
         SyncPolicy::Every(period) => (Some(period), JournalSync::Regularly),
@@ -56,7 +63,7 @@ pub(super) fn open(config: &Config, state: &Arc<StateDir>) -> Result<Memory, Fai
     let holder = Arc::clone(state);
     let opening = Opening {
         config: table,
-        disk: Arc::new(RealDisk::new(state.path().to_owned())),
+        disk,
         settings: Settings {
             sync: policy,
             segment_bytes: config.store.segment_bytes,
@@ -87,7 +94,40 @@ pub(super) fn open(config: &Config, state: &Arc<StateDir>) -> Result<Memory, Fai
         );
     }
     let said = summary(&opened.recovery, &opened.store, took);
-    Ok(Memory { store: opened.store, clock, sync, said })
+    Ok(Memory { store: opened.store, texts, clock, sync, said })
+}
+
+/// The addresses of tuples. They are no state: what can't be read of them stops nothing.
+fn texts(config: &Config, disk: &Arc<RealDisk>, hash_key: &HashKey) -> Option<Arc<TextLog>> {
+    if config.store.text == Keeping::NotKept {
+        return None;
+    }
+    let disk: Arc<dyn Disk> = Arc::<RealDisk>::clone(disk);
+    let wanted =
+        TextConfig { bytes_max: config.store.text_bytes, key_fingerprint: hash_key.fingerprint() };
+    match TextLog::open(disk, wanted) {
+        Ok((texts, report)) => {
+            if let Some((file, at)) = report.damage.corrupt_at {
+                let bytes = thousands(report.damage.corrupt_bytes);
+                tracing::error!(
+                    target: "store",
+                    "{bytes} bytes of addresses are corrupt, the first in {file} at byte {at}: left \
+                     out; the tuples are not touched by that"
+                );
+            }
+            if let Some((file, why)) = report.damage.unreadable_why {
+                tracing::error!(target: "store", "cannot read addresses in {file}: {why}");
+            }
+            Some(Arc::new(texts))
+        }
+        Err(refusal) => {
+            tracing::error!(
+                target: "store",
+                "the addresses of tuples are neither read nor kept, only the tuples: {refusal}"
+            );
+            None
+        }
+    }
 }
 
 /// One line for the start-up message.
