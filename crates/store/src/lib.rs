@@ -11,7 +11,9 @@ mod conformance;
 pub mod disk;
 mod id;
 
-pub use compact::{Bound, BoundTooSmall, CompactConfig, CompactStats, CompactStore};
+pub use compact::{
+    Bound, BoundTooSmall, CompactConfig, CompactStats, CompactStore, HugePages, NoHugePages,
+};
 pub use id::TupleId;
 
 use greylist::{Timestamp, Touch, Tuple, TupleKey};
