@@ -54,7 +54,8 @@ const _: () = assert!(PLACE_BYTES_MIN < PLACE_BYTES[0]);
 const _: () = assert!(HUGE_BYTES == super::TABLE_BYTES_MAX as usize);
 
 /// The heap is asked to give memory back when tables there have become smaller by that many bytes.
-const TRIM_BYTES_MIN: u64 = 16 << 20;
+/// A bound of 18 GiB has 144 MiB of tables there, just before they leave.
+const TRIM_BYTES: u64 = 8 << 20;
 
 /// Eight slots.
 #[derive(Clone, Copy, Debug)]
@@ -162,13 +163,13 @@ impl Ground {
         self.huge_pages
     }
 
-    /// Has the heap give memory back to the system, if tables there take much less than they did.
-    /// Holds up whoever needs the heap meanwhile, for milliseconds; rare, since tables leave the heap
-    /// once.
+    /// Has the heap give memory back to the system, if tables there take less than they did. Holds
+    /// up whoever needs the heap meanwhile, for milliseconds; rare, since each table leaves the heap
+    /// only once.
     pub(super) fn trim_heap(&self) {
         let bytes = self.heap_bytes.load(Ordering::Relaxed);
         let peak = self.heap_bytes_peak.load(Ordering::Relaxed);
-        if bytes > peak / 2 || peak - bytes < TRIM_BYTES_MIN {
+        if peak.saturating_sub(bytes) < TRIM_BYTES {
             return;
         }
         self.heap_bytes_peak.store(bytes, Ordering::Relaxed);
