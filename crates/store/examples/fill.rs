@@ -1,131 +1,189 @@
 //! Fills a compact store with new tuples, and prints what that costs at each size on the way:
-//! `cargo run --release -p store --example fill -- 100_000_000`. Rates are for each second of this
-//! thread's CPU time, so that whatever else the machine does matters less.
+//!
+//! ```text
+//! cargo run --release -p store --example fill -- [TUPLES [BOUND_MIB [PARTS]]]
+//! ```
+//! With more tuples than the bound has slots, it goes on until nearly all slots are in use. With
+//! PARTS, all tuples are of the first of that many parts of all ids: so the shards of a large bound
+//! can be filled up, if only some of them. Rates are for each second of this thread's CPU time, so
+//! that whatever else the machine does matters less.
 
 use greylist::{HashKey, Secs, State, Timestamp, Timing, Touch, Tuple, TupleKey};
-use store::{Bound, CompactConfig, CompactStore, TupleStore};
+use store::{Attempt, Bound, CompactConfig, CompactStore, TupleStore};
 
 const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 
 /// How many tuples are looked up for each figure, at most.
 const SAMPLE: u64 = 2_000_000;
 
+/// Attempts in a batch: as many connections have something to say in one turn of a busy loop.
+const BATCH: u64 = 64;
+
+/// How many tuples are taken for a second's, after which a service sweeps.
+const SECOND: u64 = 1 << 20;
+
+/// Percentages of the bound's slots at which rates are of interest.
+const LEVELS: [u64; 9] = [50, 70, 80, 85, 90, 92, 95, 96, 97];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let tuples = match std::env::args().nth(1) {
-        Some(text) => text.replace(['_', ','], "").parse()?,
-        None => 1_000_000,
-    };
-    // A bound that is never reached: this is about what is needed.
-    let bound = Bound::new((tuples * 16).max(Bound::BYTES_MIN).max(6 << 30))?;
+    let mut numbers = std::env::args().skip(1).map(|text| text.replace(['_', ','], "").parse());
+    let mut number = |default| numbers.next().unwrap_or(Ok(default));
+    let tuples: u64 = number(1_000_000)?;
+    // By default a bound that is never reached: then this is about what is needed.
+    let bound = Bound::new(number((tuples * 16 >> 20).max(6 << 10))? << 20)?;
+    let parts = number(1)?;
     let timing = Timing::DEFAULT;
     let before = resident_bytes();
     let store = CompactStore::new(CompactConfig { timing, bound, hash_key: HashKey::new([7; 16]) });
+    let stats = store.stats();
     println!(
-        "{} shards; the empty store takes {} KiB; the process was {} KiB before",
-        thousands(store.stats().shards),
+        "{} shards; huge pages: {}; the empty store takes {} KiB; the process was {} KiB before",
+        thousands(stats.shards),
+        stats.huge_pages,
         thousands(resident_bytes().saturating_sub(before) / 1024),
         thousands(before / 1024)
     );
     println!(
-        "{:>13} {:>11} {:>11} {:>6} {:>8} {:>10} {:>12} {:>12} {:>12} {:>12}",
+        "{:>13} {:>6} {:>9} {:>9} {:>6} {:>6} {:>9} {:>8} {:>7} {:>11} {:>11} {:>11} {:>11}",
         "tuples",
-        "slots MiB",
-        "process MiB",
+        "bound%",
+        "table MiB",
+        "proc. MiB",
         "B each",
         "full %",
         "rebuilds",
+        "no room",
+        "evicted",
         "new/s",
         "early/s",
         "white/s",
-        "peek miss/s"
+        "miss/s"
     );
+    let slots = bound.bytes() / 8 / parts;
     let mut filled = 0;
-    for size in sizes(tuples) {
+    for size in sizes(tuples, slots) {
         let start = Spent::now();
-        for number in filled..size {
-            let touch = store.touch_one(NOW, key(number));
-            assert!(matches!(touch, Touch::New { .. }), "{number}: {touch:?}");
+        let mut touches = Vec::new();
+        let batches = (filled..size).step_by(BATCH as usize);
+        for first in batches {
+            touch(&store, first..(first + BATCH).min(size), parts, &mut touches);
+            if first % SECOND < BATCH {
+                store.sweep_some(NOW);
+            }
+            assert!(touches.iter().all(|t| matches!(t, Touch::New { .. } | Touch::NoRoom)));
         }
         let new = rate(size - filled, start);
         filled = size;
+        store.sweep_some(NOW);
         let resident = resident_bytes() - before;
         let stats = store.stats();
-        assert_eq!(stats.grey + stats.white, size);
-        let [early, white] = known(&store, size);
+        let [early, white] = known(&store, size, parts);
         println!(
-            "{:>13} {:>11} {:>11} {:>6.2} {:>8.1} {:>10} {:>12} {:>12} {:>12} {:>12}",
+            "{:>13} {:>6.1} {:>9} {:>9} {:>6.2} {:>6.1} {:>9} {:>8} {:>7} {:>11} {:>11} {:>11} {:>11}",
             thousands(size),
+            size as f64 * 100.0 / slots as f64,
             thousands(stats.bytes >> 20),
             thousands(resident_bytes() >> 20),
             resident as f64 / size as f64,
             size as f64 * 100.0 / stats.slots as f64,
             thousands(stats.rebuilds),
+            thousands(stats.no_room),
+            thousands(stats.evicted_grey),
             thousands(new),
             thousands(early),
             thousands(white),
-            thousands(misses(&store, size)),
+            thousands(misses(&store, size, parts)),
         );
     }
     Ok(())
 }
 
-/// Sizes to stop at: each half power of ten, and the last.
-fn sizes(tuples: u64) -> Vec<u64> {
-    let mut sizes: Vec<u64> = (4..)
+/// Sizes to stop at: each half power of ten, levels of the bound, and the last.
+fn sizes(tuples: u64, slots: u64) -> Vec<u64> {
+    let end = tuples.min(slots * 97 / 100);
+    let powers = (4..12)
         .map(|power| 10_u64.pow(power))
-        .take_while(|&size| size < tuples)
-        .flat_map(|size| [size, size * 32 / 10])
-        .filter(|&size| size < tuples)
-        .collect();
-    sizes.push(tuples);
+        .flat_map(|size| [1, 2, 3, 5, 7].map(|times| size * times));
+    let levels = LEVELS.map(|percent| slots * percent / 100);
+    let mut sizes: Vec<u64> =
+        powers.chain(levels).chain([end]).filter(|&size| size <= end).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
     sizes
+}
+
+/// Touches tuples in one batch.
+fn touch(
+    store: &CompactStore,
+    numbers: impl Iterator<Item = u64>,
+    parts: u64,
+    touches: &mut Vec<Touch>,
+) {
+    let mut attempts = [Attempt { key: TupleKey(0) }; BATCH as usize];
+    let mut count = 0;
+    for (attempt, number) in attempts.iter_mut().zip(numbers) {
+        attempt.key = key(number, parts);
+        count += 1;
+    }
+    touches.clear();
+    match ready(store.touch(NOW, &attempts[..count], touches)) {
+        Ok(()) => {}
+        Err(error) => match error {},
+    }
 }
 
 /// Touches known tuples, in random order: grey ones (nothing changes), and white ones
 /// (the time changes). Leaves them grey.
-fn known(store: &CompactStore, size: u64) -> [u64; 2] {
+fn known(store: &CompactStore, size: u64, parts: u64) -> [u64; 2] {
     let sample = SAMPLE.min(size);
-    let numbers = || (0..sample).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % size);
-    let start = Spent::now();
-    for number in numbers() {
-        let touch = store.touch_one(NOW, key(number));
-        assert!(matches!(touch, Touch::Early { .. }), "{number}: {touch:?}");
-    }
-    let early = rate(sample, start);
-    let put = |number, state, since| {
-        let placed = ready(store.put(NOW, key(number), Tuple { state, since }));
-        assert_eq!(placed, Ok(store::Placed::Stored));
+    let number = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % size;
+    let mut touches = Vec::new();
+    let mut measure = |expected: fn(&Touch) -> bool| {
+        let start = Spent::now();
+        for first in (0..sample).step_by(BATCH as usize) {
+            touch(store, (first..sample).map(number), parts, &mut touches);
+            assert!(
+                touches
+                    .iter()
+                    .all(|t| expected(t) || matches!(t, Touch::New { .. } | Touch::NoRoom))
+            );
+        }
+        rate(sample, start)
     };
+    let put = |number, state, since| {
+        let placed = ready(store.put(NOW, key(number, parts), Tuple { state, since }));
+        assert!(placed.is_ok(), "{number}");
+    };
+    let early = measure(|touch| matches!(touch, Touch::Early { .. }));
     let yesterday = Timestamp::from_unix_secs(NOW.as_unix_secs() - 86_400);
-    numbers().for_each(|number| put(number, State::White, yesterday));
-    let start = Spent::now();
-    for number in numbers() {
-        assert_eq!(store.touch_one(NOW, key(number)), Touch::Known);
-    }
-    let white = rate(sample, start);
-    numbers().for_each(|number| put(number, State::Grey, NOW));
+    (0..sample).map(number).for_each(|number| put(number, State::White, yesterday));
+    let white = measure(|touch| matches!(touch, Touch::Known));
+    (0..sample).map(number).for_each(|number| put(number, State::Grey, NOW));
     [early, white]
 }
 
 /// Peeks for tuples that are not there.
-fn misses(store: &CompactStore, size: u64) -> u64 {
+fn misses(store: &CompactStore, size: u64, parts: u64) -> u64 {
     let sample = SAMPLE.min(size);
     let start = Spent::now();
     for number in 0..sample {
-        let known = ready(store.peek(NOW.after(Secs::new(1)), key(u64::MAX - number)));
+        let known = ready(store.peek(NOW.after(Secs::new(1)), key(u64::MAX - number, parts)));
         assert_eq!(known, Ok(None), "a false match");
     }
     rate(sample, start)
 }
 
-/// A key as the keyed hash would make it: any number, well mixed.
-fn key(number: u64) -> TupleKey {
+/// A key as the keyed hash would make it: any number, well mixed; in the first of `parts`.
+fn key(number: u64, parts: u64) -> TupleKey {
     let half = |salt: u64| {
         let bits = (number ^ salt).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let bits = (bits ^ bits >> 31).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u128::from(bits ^ bits >> 30)
+        bits ^ bits >> 30
     };
-    TupleKey(half(0x5851_f42d_4c95_7f2d) << 64 | half(0x1405_7b7e_f767_814f))
+    let (high, low) = (half(0x5851_f42d_4c95_7f2d), half(0x1405_7b7e_f767_814f));
+    // Of an id, the first 11 bits are the key's first, the others its last 47.
+    let id = ((high >> 53 << 47) | low >> 17) / parts;
+    TupleKey(u128::from(id >> 47) << 117 | u128::from(id & ((1 << 47) - 1)))
 }
 
 /// The outcome of a future that never waits.

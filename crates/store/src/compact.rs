@@ -21,6 +21,7 @@
 
 mod image;
 mod memory;
+mod search;
 mod shard;
 mod share;
 mod slot;
@@ -41,7 +42,8 @@ use crate::durable::{Durable, ToJournal};
 use crate::journal::Change;
 use crate::{Attempt, Placed, StoreError, TupleId, TupleStore};
 pub(crate) use image::{LoadFault, Loaded, ShardHeader};
-use memory::{BUCKET_BYTES, Bucket, LANES, allocate};
+use memory::{BUCKET_BYTES, Bucket, Buckets, Ground, LANES};
+pub use memory::{HugePages, NoHugePages};
 use shard::{Limits, Shard, Tally};
 use share::{SHARDS_MIN, Share};
 use slot::{Fingerprint, Slot};
@@ -103,7 +105,8 @@ impl Bound {
         let shards = if shards > SHARDS_MAX { SHARDS_MAX } else { shards };
         let bytes = self.0 / shards;
         let bytes = if bytes > TABLE_BYTES_MAX { TABLE_BYTES_MAX } else { bytes };
-        (shards as u32, (bytes / BUCKET_BYTES as u64) as u32)
+        let buckets = (bytes / BUCKET_BYTES as u64) as u32;
+        (shards as u32, memory::pages_within(buckets))
     }
 
     /// The number of bytes.
@@ -193,6 +196,8 @@ pub struct CompactStats {
     pub no_room: u64,
     /// Times that a shard's table was built anew in another size.
     pub rebuilds: u64,
+    /// Whether full tables lie on huge pages.
+    pub huge_pages: HugePages,
 }
 
 /// A lock and its shard, on cache lines of their own.
@@ -200,7 +205,7 @@ pub struct CompactStats {
 #[repr(align(64))]
 struct Locked(Mutex<Shard>);
 
-const _: () = assert!(size_of::<Locked>() <= 128);
+const _: () = assert!(size_of::<Locked>() <= 192);
 
 /// How far the slow sweep has come.
 #[derive(Debug)]
@@ -225,6 +230,7 @@ impl Sweeper {
 #[derive(Debug)]
 pub struct CompactStore {
     shards: Box<[Locked]>,
+    ground: Arc<Ground>,
     bound: Bound,
     hash_key: HashKey,
     /// The latest time seen, in Unix seconds.
@@ -235,17 +241,25 @@ pub struct CompactStore {
 }
 
 impl CompactStore {
-    /// An empty store: shards of 128 bytes. Tables come with the tuples.
+    /// An empty store: shards of 192 bytes, and addresses for tables. Memory comes with the tuples.
     pub fn new(config: CompactConfig) -> Self {
+        let (shards, buckets_max) = config.bound.shares();
+        Self::on(Ground::reserve(shards, buckets_max), config)
+    }
+
+    /// An empty store in that memory.
+    fn on((ground, memory): (Arc<Ground>, Vec<Buckets>), config: CompactConfig) -> Self {
         let CompactConfig { timing, bound, hash_key } = config;
         let (shards, buckets_max) = bound.shares();
         let scale = Arc::new(Scale::new(timing));
+        let shares = (0..shards).filter_map(|index| Share::new(index, shards));
+        let new = |(share, buckets)| {
+            let limits = Limits { buckets_max, share };
+            Locked(Mutex::new(Shard::new(buckets, Arc::clone(&scale), limits)))
+        };
         Self {
-            shards: (0..shards)
-                .filter_map(|index| Share::new(index, shards))
-                .map(|share| Shard::new(Arc::clone(&scale), Limits { buckets_max, share }))
-                .map(|shard| Locked(Mutex::new(shard)))
-                .collect(),
+            shards: shares.zip(memory).map(new).collect(),
+            ground,
             bound,
             hash_key,
             seen_unix_secs: AtomicU64::new(0),
@@ -382,6 +396,7 @@ impl CompactStore {
             sweeper.next = (next + 1) % self.shards.len();
             self.shards[next].0.lock().sweep(now);
         }
+        self.ground.trim_heap();
     }
 
     /// Goes by another timing from now on. Each tuple keeps its time, to the old unit or the new
@@ -406,18 +421,15 @@ impl CompactStore {
         let mut stats = CompactStats {
             bound_bytes: self.bound.bytes(),
             shards: self.shards.len() as u64,
+            huge_pages: self.ground.huge_pages(),
             ..CompactStats::default()
         };
         for shard in &self.shards {
-            let (slots, tally) = {
-                let shard = shard.0.lock();
-                (shard.slots(), *shard.tally())
-            };
-            stats.slots += slots;
-            stats.add(&tally);
+            let shard = shard.0.lock();
+            stats.slots += shard.table().slots();
+            stats.bytes += shard.table().bytes() + size_of::<Locked>() as u64;
+            stats.add(shard.tally());
         }
-        stats.bytes =
-            stats.slots * size_of::<Slot>() as u64 + stats.shards * size_of::<Locked>() as u64;
         stats
     }
 

@@ -14,7 +14,9 @@ pub mod journal;
 pub mod snapshot;
 pub mod text;
 
-pub use compact::{Bound, BoundTooSmall, CompactConfig, CompactStats, CompactStore};
+pub use compact::{
+    Bound, BoundTooSmall, CompactConfig, CompactStats, CompactStore, HugePages, NoHugePages,
+};
 pub use id::TupleId;
 
 use greylist::{Timestamp, Touch, Tuple, TupleKey};

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use greylist::tuple::judge;
 use greylist::{Secs, State, Timestamp, Touch, Tuple};
 
+use super::memory::{Buckets, whole_pages};
 use super::{
     Fingerprint, LANES, LoadFault, Moment, Place, Placed, Recorder, Scale, ShardHeader, Share,
     Slot, Table, TupleId, Worth,
@@ -100,13 +101,14 @@ pub(super) struct Limits {
     pub(super) share: Share,
 }
 
-/// The tuples whose ids lie in one range.
+/// The tuples whose ids lie in one range. What each touch needs comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Shard {
     table: Table,
-    scale: Arc<Scale>,
     /// The latest time seen; no slot is from after it.
     seen: Moment,
+    scale: Arc<Scale>,
     /// When it was last swept.
     swept: Timestamp,
     limits: Limits,
@@ -115,10 +117,10 @@ pub(super) struct Shard {
 
 impl Shard {
     /// An empty one: it allocates nothing.
-    pub(super) fn new(scale: Arc<Scale>, limits: Limits) -> Self {
+    pub(super) fn new(buckets: Buckets, scale: Arc<Scale>, limits: Limits) -> Self {
         let never = Timestamp::from_unix_secs(0);
         Self {
-            table: Table::new(),
+            table: Table::new(buckets),
             seen: scale.at(never),
             swept: never,
             scale,
@@ -131,9 +133,9 @@ impl Shard {
         &self.tally
     }
 
-    /// How many slots there are, in use or not.
-    pub(super) fn slots(&self) -> u64 {
-        self.table.slots()
+    /// Where its slots lie.
+    pub(super) const fn table(&self) -> &Table {
+        &self.table
     }
 
     /// Has the processor fetch where the tuple would lie.
@@ -249,17 +251,17 @@ impl Shard {
         read: impl FnOnce(&mut [u8]) -> Result<(), E>,
     ) -> Result<(), LoadFault<E>> {
         let seen = self.seen.now();
-        self.table = Table::new();
+        self.table.clear();
         (self.tally.grey, self.tally.white) = (0, 0);
         if !self.fits(header) || !header.is_readable(scale) {
             return Err(LoadFault::Unfit);
         }
-        let table = Table::load(header.buckets, read).map_err(LoadFault::Read)?;
-        let census = table.census(|fingerprint| self.limits.share.has(fingerprint));
+        self.table.load(header.buckets, read).map_err(LoadFault::Read)?;
+        let census = self.table.census(|fingerprint| self.limits.share.has(fingerprint));
         if census.strangers > 0 {
+            self.table.clear();
             return Err(LoadFault::Unfit);
         }
-        self.table = table;
         (self.tally.grey, self.tally.white) = (census.used - census.white, census.white);
         (self.seen, self.swept) = (scale.at(header.seen), header.swept);
         if scale.timing() != self.scale.timing() {
@@ -275,10 +277,10 @@ impl Shard {
         self.sweep_slots(now);
         let used = self.tally.used();
         if used == 0 {
-            self.table = Table::new();
+            self.table.clear();
         } else if used * 64 < self.table.slots() * SHRINK_64THS {
             let buckets = used * 64 / (SHRUNK_64THS * LANES as u64) + 1;
-            let buckets = (buckets as u32).max(BUCKETS_MIN);
+            let buckets = whole_pages((buckets as u32).max(BUCKETS_MIN));
             if buckets < self.table.buckets() {
                 self.rebuild(buckets);
             }
@@ -318,16 +320,24 @@ impl Shard {
 
     fn sweep_slots(&mut self, now: Timestamp) {
         let now = now.max(self.seen.now());
-        let (scale, seen, tally) = (&self.scale, &self.seen, &mut self.tally);
+        let (scale, tally) = (&self.scale, &mut self.tally);
+        let then = self.seen;
+        let is_readable = now.since(self.swept) <= scale.slack();
+        self.seen = scale.at(now);
+        let seen = &self.seen;
         self.table.change_all(|slot| {
-            let tuple = scale.tuple(seen, slot.state(), slot.tick());
-            if tuple.expired(scale.timing(), now) {
-                tally.expire(tuple.state);
+            let (state, tick) = (slot.state(), slot.tick());
+            let is_expired = if is_readable {
+                seen.is_expired(state, tick)
+            } else {
+                scale.tuple(&then, state, tick).expired(scale.timing(), now)
+            };
+            if is_expired {
+                tally.expire(state);
                 return Slot::EMPTY;
             }
             slot
         });
-        self.seen = self.scale.at(now);
         self.swept = now;
     }
 
@@ -365,21 +375,11 @@ impl Shard {
         let fingerprint = Fingerprint::of(id);
         self.grow_if_full();
         loop {
-            let at_bound = self.table.buckets() == self.limits.buckets_max;
-            let (scale, seen) = (&self.scale, &self.seen);
-            let expendable = scale.timing().embargo().saturating_add(RETRY_SPAN);
-            let worth = |slot: Slot| {
-                let tuple = scale.tuple(seen, slot.state(), slot.tick());
-                let age = seen.now().since(tuple.since);
-                if tuple.expired(scale.timing(), seen.now()) {
-                    Worth::Nothing
-                } else if at_bound && tuple.state == State::Grey && age >= expendable {
-                    Worth::Less(age.get())
-                } else {
-                    Worth::More
-                }
-            };
-            if let Some((place, was)) = self.table.room(fingerprint, worth) {
+            if let Some(place) = self.table.free(fingerprint) {
+                self.write(place, id, tuple, told);
+                return true;
+            }
+            if let Some((place, was)) = self.make_room(fingerprint) {
                 if !was.is_empty() {
                     self.give_up(was, told);
                 }
@@ -390,6 +390,29 @@ impl Shard {
                 return false;
             }
         }
+    }
+
+    /// Makes room near the full homes of `fingerprint`: of what has expired or, at the bound, of the
+    /// oldest grey that is past its time to be retried.
+    fn make_room(&mut self, fingerprint: Fingerprint) -> Option<(Place, Slot)> {
+        let seen = &self.seen;
+        let expendable_from = if self.table.buckets() == self.limits.buckets_max {
+            let span = self.scale.timing().embargo().saturating_add(RETRY_SPAN);
+            self.scale.grey_age(seen, span)
+        } else {
+            u32::MAX
+        };
+        self.table.make_room(fingerprint, |slot| {
+            let (state, tick) = (slot.state(), slot.tick());
+            let age = u32::from(seen.age(state, tick));
+            if seen.is_expired(state, tick) {
+                Worth::Nothing
+            } else if state == State::Grey && age >= expendable_from {
+                Worth::Less(age)
+            } else {
+                Worth::More
+            }
+        })
     }
 
     /// Writes to a place whose last tuple is no longer counted. If that makes white hold more than
@@ -406,10 +429,10 @@ impl Shard {
     }
 
     fn evict_white_near(&mut self, fingerprint: Fingerprint, told: &mut impl Recorder) {
-        let (scale, seen) = (&self.scale, &self.seen);
+        let seen = &self.seen;
         let rank = |slot: Slot| {
-            let unused = seen.now().since(scale.tuple(seen, slot.state(), slot.tick()).since);
-            (slot.state() == State::White && !slot.is_of(fingerprint)).then_some(unused.get())
+            let unused = seen.age(slot.state(), slot.tick());
+            (slot.state() == State::White && !slot.is_of(fingerprint)).then_some(unused.into())
         };
         if let Some(place) = self.table.highest_near(fingerprint, rank) {
             self.give_up(self.table.get(place), told);
@@ -459,31 +482,33 @@ impl Shard {
         let dice = (self.limits.share.index() ^ buckets).wrapping_mul(0x9e37_79b9) >> 24;
         let more = u64::from(buckets) * (128 + u64::from(dice)) / 1024;
         let larger = (u64::from(buckets) + more.max(1)).max(u64::from(BUCKETS_MIN));
-        larger.min(u64::from(self.limits.buckets_max)) as u32
+        let larger = larger.min(u64::from(self.limits.buckets_max)) as u32;
+        whole_pages(larger).min(self.limits.buckets_max)
     }
 
     /// Puts all that has not expired into a table of that size. `false`, with nothing changed, if
     /// it does not fit in there.
     fn rebuild(&mut self, buckets: u32) -> bool {
-        let (scale, seen) = (&self.scale, &self.seen);
+        let seen = &self.seen;
         let mut tally = self.tally;
-        let keep = |slot: Slot| {
-            let tuple = scale.tuple(seen, slot.state(), slot.tick());
-            let expired = tuple.expired(scale.timing(), seen.now());
-            if expired {
-                tally.expire(tuple.state);
+        let is_rebuilt = self.table.rebuild(buckets, |slot| {
+            let is_expired = seen.is_expired(slot.state(), slot.tick());
+            if is_expired {
+                tally.expire(slot.state());
             }
-            !expired
-        };
-        let Some(table) = self.table.rebuilt(buckets, keep) else { return false };
-        tally.rebuilds += 1;
-        (self.table, self.tally) = (table, tally);
-        true
+            !is_expired
+        });
+        if is_rebuilt {
+            tally.rebuilds += 1;
+            self.tally = tally;
+        }
+        is_rebuilt
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::Ground;
     use super::*;
     use greylist::Timing;
 
@@ -498,7 +523,9 @@ mod tests {
     }
 
     fn shard(buckets_max: u32) -> Shard {
-        Shard::new(Arc::new(Scale::new(Timing::DEFAULT)), limits(buckets_max, 5))
+        let scale = Arc::new(Scale::new(Timing::DEFAULT));
+        let buckets = Ground::reserve(1, buckets_max).1.swap_remove(0);
+        Shard::new(buckets, scale, limits(buckets_max, 5))
     }
 
     /// The store's time is read before the lock is taken: another thread may have been faster.
@@ -527,7 +554,7 @@ mod tests {
             let sizes = sizes(index);
             assert_eq!(sizes[1], BUCKETS_MIN, "{sizes:?}");
             for pair in sizes[1..].windows(2) {
-                assert!(pair[1] > pair[0] && pair[1] <= pair[0] * 11 / 8 + 1, "{sizes:?}");
+                assert!(pair[1] > pair[0] && pair[1] <= pair[0] * 11 / 8 + 64, "{sizes:?}");
             }
             steps += sizes.len();
         }

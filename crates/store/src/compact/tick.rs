@@ -49,14 +49,44 @@ pub(super) struct Scale {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     now: Timestamp,
-    grey_units: u64,
-    white_units: u64,
+    grey: Hand,
+    white: Hand,
+}
+
+/// A reference moment in units of one state.
+#[derive(Clone, Copy, Debug)]
+struct Hand {
+    /// The low bits of the number of whole units.
+    tick: u16,
+    /// Seconds of the unit that has begun; less than a unit.
+    rest_secs: u32,
+    /// The least age, in units, of what has expired.
+    expired_from: u32,
 }
 
 impl Moment {
     /// The moment itself.
     pub(super) const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// How many units ago a tick was.
+    #[inline]
+    pub(super) const fn age(&self, state: State, tick: u16) -> u16 {
+        self.hand(state).tick.wrapping_sub(tick)
+    }
+
+    /// Whether what a tick stands for has expired.
+    #[inline]
+    pub(super) const fn is_expired(&self, state: State, tick: u16) -> bool {
+        self.age(state, tick) as u32 >= self.hand(state).expired_from
+    }
+
+    const fn hand(&self, state: State) -> &Hand {
+        match state {
+            State::Grey => &self.grey,
+            State::White => &self.white,
+        }
     }
 }
 
@@ -87,35 +117,60 @@ impl Scale {
 
     /// `now` as a reference.
     pub(super) const fn at(&self, now: Timestamp) -> Moment {
-        let secs = now.as_unix_secs();
-        Moment { now, grey_units: secs / self.grey_unit, white_units: secs / self.white_unit }
+        // White is read as the last second of its unit, so it is younger by that.
+        let (window, lifetime) = (self.timing.window().get(), self.timing.lifetime().get());
+        Moment {
+            now,
+            grey: Hand::at(now, self.grey_unit, window as u64),
+            white: Hand::at(now, self.white_unit, lifetime as u64 + self.white_unit - 1),
+        }
+    }
+
+    /// The least age of a grey tick, in units, that is at least `secs` long ago at a reference
+    /// `moment`.
+    pub(super) fn grey_age(&self, moment: &Moment, secs: Secs) -> u32 {
+        let secs = u64::from(secs.get().saturating_sub(moment.grey.rest_secs));
+        u32::try_from(secs.div_ceil(self.grey_unit)).unwrap_or(u32::MAX)
     }
 
     /// The tick that stands for `tuple.since`.
+    #[inline]
     pub(super) const fn tick(&self, tuple: Tuple) -> u16 {
-        let unit = match tuple.state {
-            State::Grey => self.grey_unit,
-            State::White => self.white_unit,
-        };
-        (tuple.since.as_unix_secs() / unit) as u16
+        (tuple.since.as_unix_secs() / self.unit(tuple.state)) as u16
     }
 
     /// The tuple that `state` and `tick` stand for at a reference `moment`.
+    #[inline]
     pub(super) const fn tuple(&self, moment: &Moment, state: State, tick: u16) -> Tuple {
-        let (unit, units) = match state {
-            State::Grey => (self.grey_unit, moment.grey_units),
-            State::White => (self.white_unit, moment.white_units),
-        };
-        let age = (units as u16).wrapping_sub(tick) as u64;
-        let first = units.saturating_sub(age) * unit;
+        let (unit, now) = (self.unit(state), moment.now.as_unix_secs());
+        let units_ago = moment.age(state, tick) as u64 * unit;
+        let first = (now - moment.hand(state).rest_secs as u64).saturating_sub(units_ago);
         let since = match state {
             State::Grey => first,
             State::White => {
-                let (last, now) = (first.saturating_add(unit - 1), moment.now.as_unix_secs());
+                let last = first.saturating_add(unit - 1);
                 if last < now { last } else { now }
             }
         };
         Tuple { state, since: Timestamp::from_unix_secs(since) }
+    }
+
+    const fn unit(&self, state: State) -> u64 {
+        match state {
+            State::Grey => self.grey_unit,
+            State::White => self.white_unit,
+        }
+    }
+}
+
+impl Hand {
+    /// `now` in units of that many seconds, where what is more than `limit` seconds ago has expired.
+    const fn at(now: Timestamp, unit: u64, limit: u64) -> Self {
+        let secs = now.as_unix_secs();
+        let (units, rest) = (secs / unit, secs % unit);
+        // age x unit + rest > limit. A unit is never longer than its limit, and at most 2^17.
+        let expired_from = (limit - rest) / unit + 1;
+        Self { tick: units as u16, rest_secs: rest as u32, expired_from: expired_from as u32 }
     }
 }
 
@@ -176,6 +231,34 @@ mod tests {
                 State::Grey => prop_assert!((1 - unit as i64..=0).contains(&error), "{}", error),
                 State::White => prop_assert!((0..unit as i64).contains(&error), "{}", error),
             }
+        }
+
+        /// The short way to say so agrees with the long one, at the edges too.
+        #[test]
+        fn what_has_expired_by_its_age_in_units_has_expired(
+            window in 2..u32::MAX,
+            lifetime in 1..u32::MAX,
+            now in 1u64 << 49..1 << 60,
+            near: i8,
+            tick: u16,
+            white: bool,
+        ) {
+            let scale = Scale::new(timing(1, window, lifetime));
+            let moment = scale.at(Timestamp::from_unix_secs(now));
+            let state = if white { State::White } else { State::Grey };
+            let hand = moment.hand(state);
+            let edge = (hand.expired_from as u16).wrapping_add_signed(near.into());
+            for tick in [tick, hand.tick.wrapping_sub(edge)] {
+                let tuple = scale.tuple(&moment, state, tick);
+                let expired = tuple.expired(scale.timing(), moment.now());
+                prop_assert_eq!(moment.is_expired(state, tick), expired, "{}", tick);
+            }
+            let age = scale.grey_age(&moment, Secs::new(window / 2));
+            let is_old = |age: u32| {
+                let tuple = scale.tuple(&moment, State::Grey, moment.grey.tick.wrapping_sub(age as u16));
+                moment.now().since(tuple.since).get() >= window / 2
+            };
+            prop_assert!(is_old(age) && (age == 0 || !is_old(age - 1)), "{}", age);
         }
 
         #[test]
