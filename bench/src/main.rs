@@ -18,6 +18,7 @@
 mod clock;
 mod listener;
 mod load;
+mod machine;
 mod null;
 mod policy;
 mod process;
@@ -25,6 +26,7 @@ mod product;
 mod reply;
 mod report;
 mod request;
+mod units;
 
 use std::process::ExitCode;
 
