@@ -43,9 +43,10 @@ pub(crate) fn duration(ns: u64) -> String {
     }
 }
 
-/// Memory in MiB: `5.2 MiB`.
+/// Memory in MiB, or in GiB from 10 GiB on: `5.2 MiB`, `18.00 GiB`.
 pub(crate) fn memory(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 10_240.0 { format!("{mib:.1} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
 }
 
 #[cfg(test)]
@@ -78,5 +79,6 @@ mod tests {
         }
         assert_eq!([1, 1_000].map(connections), ["1 connection", "1,000 connections"]);
         assert_eq!(memory(5_452_595), "5.2 MiB");
+        assert_eq!(memory(18 << 30), "18.00 GiB");
     }
 }

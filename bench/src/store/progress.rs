@@ -153,7 +153,7 @@ fn frame(
     colours: Colours,
 ) -> Vec<String> {
     let width = columns.min(WIDTH_MAX);
-    let plots: [(&str, Color, Vec<(f64, f64)>); 2] = [
+    let plots = [
         ("million new/s of CPU time", Color::Cyan, rates(points)),
         ("resident bytes a tuple", Color::Yellow, bytes(points)),
     ];
@@ -197,7 +197,7 @@ fn plot<'a>(title: &'a str, colour: Color, data: &'a [(f64, f64)], tuples: u64) 
         .x_axis(
             Axis::default()
                 .bounds([0.0, end])
-                .labels([0.0, end / 2.0, end].map(|made| short(made))),
+                .labels([0.0, end / 2.0, end].map(short)),
         )
         .y_axis(Axis::default().bounds([0.0, top]).labels([0.0, top / 2.0, top].map(label)))
 }
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_left_out() {
-        let points = points(5);
+        let points = points(60);
         for (size, shown) in [((80, 24), 21), ((80, 21), 11), ((80, 11), 1), ((30, 24), 1)] {
             let lines = frame(size, &points, 1_000_000, &"status ".repeat(30), Colours::None);
             assert_eq!(lines.len(), shown, "{size:?}");

@@ -163,7 +163,7 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::store::watch::Most;
 
@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    pub(super) fn facts() -> Facts {
+    pub(in crate::store) fn facts() -> Facts {
         Facts {
             reached: vec![
                 Reached {
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    pub(super) fn method() -> Method {
+    pub(in crate::store) fn method() -> Method {
         Method {
             tuples: 2_160_000_000,
             window_seconds: 21_600,
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    pub(super) fn totals() -> Totals {
+    pub(in crate::store) fn totals() -> Totals {
         Totals {
             wall_seconds: 2_345.6,
             cpu_seconds: 2_300.0,
@@ -260,7 +260,20 @@ mod tests {
         }
     }
 
-    fn report() -> Report {
+    /// One of two million tuples each.
+    pub(in crate::store) fn point(number: u64) -> Point {
+        Point {
+            made: number * 2_000_000,
+            live: number * 2_000_000,
+            second: (number * 20) as u32,
+            per_cpu_second: Some(2.5e6 + 1e3 * number as f64),
+            per_wall_second: Some(2.4e6),
+            resident_bytes: (10 << 20) + number * 18_000_000,
+            slot_bytes: number * 17_000_000,
+        }
+    }
+
+    pub(in crate::store) fn report() -> Report {
         let machine = Machine {
             cpu: "Example CPU".to_owned(),
             cores: 2,
@@ -271,16 +284,7 @@ mod tests {
             resident_bytes: Most { value: 1.95e10, live: 2_222_645_575 },
             slot_bytes: Most { value: 1.93e10, live: 2_222_645_575 },
         };
-        let point = Point {
-            made: 2_160_000,
-            live: 2_160_000,
-            second: 21,
-            per_cpu_second: Some(2.5e6),
-            per_wall_second: Some(2.4e6),
-            resident_bytes: 30 << 20,
-            slot_bytes: 24 << 20,
-        };
-        Report::new(machine, method(), facts(), (vec![point], extremes), totals())
+        Report::new(machine, method(), facts(), (vec![point(2)], extremes), totals())
     }
 
     #[test]
