@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// How often a wait for something outside (a port, a process's end) looks again.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -19,4 +21,19 @@ pub(crate) fn now() -> Instant {
 )]
 pub(crate) fn wait(duration: Duration) {
     std::thread::sleep(duration);
+}
+
+/// CPU time that this thread has used.
+pub(crate) fn thread_cpu() -> Duration {
+    time_of(ClockId::ThreadCPUTime)
+}
+
+/// CPU time that all threads of this process have used, the ended ones included.
+pub(crate) fn process_cpu() -> Duration {
+    time_of(ClockId::ProcessCPUTime)
+}
+
+fn time_of(clock: ClockId) -> Duration {
+    // What a thread or a process has used is never negative.
+    clock_gettime(clock).try_into().unwrap_or_default()
 }

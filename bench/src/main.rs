@@ -1,9 +1,11 @@
-//! `xgrey-bench`: speed as ratios measured in one run.
+//! `xgrey-bench`: how fast xgrey is, and how much memory it takes.
 //!
-//! Machines differ too much for figures alone to mean anything, so each measurement is taken beside
-//! a *null server*, the least that any server of the protocol must do, and what counts is the ratio.
+//! Machines differ too much for figures alone to mean anything, so each measurement of a server is
+//! taken beside a *null server*, the least that any server of the protocol must do, and what counts is
+//! the ratio. The store is measured by itself, in simulated time.
 //!
-//! Never knows: xgrey's crates. It talks to servers as bytes, so it can measure any of them.
+//! Never knows: xgrey's crates, but for what the store's benchmarks need. It talks to servers as bytes,
+//! so it can measure any of them.
 //!
 //! | file | subject |
 //! |---|---|
@@ -14,10 +16,13 @@
 //! | `process.rs`, `listener.rs` | other processes: start, pin, CPU time, memory; who listens on a port |
 //! | `product.rs` | xgrey as it comes, started in a directory of its own |
 //! | `report.rs` | samples → medians, ratios, goals; text and JSON |
+//! | `store.rs` | the subcommand `store`: the table of tuples, filled, measured and checked |
+//! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
 mod clock;
 mod listener;
 mod load;
+mod machine;
 mod null;
 mod policy;
 mod process;
@@ -25,13 +30,15 @@ mod product;
 mod reply;
 mod report;
 mod request;
+mod store;
+mod units;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 /// Measures mail policy servers: throughput, latency, CPU time and memory, as ratios to a null
-/// server measured in the same run.
+/// server measured in the same run. And xgrey's store by itself.
 #[derive(Debug, Parser)]
 #[command(name = "xgrey-bench", version, max_term_width = 100)]
 struct Cli {
@@ -47,6 +54,12 @@ enum Command {
     /// own, with an embargo of one second, so that the known tuples have passed when measuring
     /// begins.
     Policy(Box<policy::Options>),
+    /// The store itself, in simulated time: filled to a number of tuples, measured at each level on the
+    /// way and checked
+    ///
+    /// Tuples come evenly, as many as are to live in one window, so the table is full when the first
+    /// of them expire. What is asked for is compared with the project's goals.
+    Store(Box<store::Options>),
     /// The null server: finds the end of each request and answers DUNNO
     #[command(hide = true)]
     Null(null::Options),
@@ -58,6 +71,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Policy(options) => policy::run(&options),
+        Command::Store(options) => store::run(&options),
         Command::Null(options) => null::run(&options),
         Command::Launch(options) => process::launch(&options),
     };

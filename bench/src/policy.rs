@@ -5,7 +5,6 @@
 //! other, so that whatever slows the machine slows all of them. Servers share one CPU, of which the
 //! load generator has no part; the ones that wait do nothing.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -16,10 +15,11 @@ use anyhow::{Context as _, bail};
 use crate::clock;
 use crate::listener;
 use crate::load::{Load, Tally, Traffic, Verdict};
+use crate::machine::{Machine, random_seed};
 use crate::process::{self, Pinned, Process, Started};
 use crate::product;
 use crate::reply::{self, Actions, Reply};
-use crate::report::{DecisionLog, Latency, Machine, Method, Report, Sample, ServerFacts};
+use crate::report::{DecisionLog, Latency, Method, Report, Sample, ServerFacts};
 use crate::request::{Mix, Requests, Share};
 
 /// Without a list, the numbers of connections that the goals are about.
@@ -143,7 +143,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     };
     let mix = Mix::new(options.new, options.retried)?;
     let seed = options.seed.unwrap_or_else(random_seed);
-    let machine = machine();
+    let machine = Machine::this();
     let most = connections.iter().copied().max().unwrap_or(0).max(PRIME_CONNECTIONS);
     raise_file_limit(most as u64 + FILES_BESIDE)?;
     process::pin_this_thread(options.load_cpu).context("--load-cpu")?;
@@ -429,27 +429,6 @@ fn progress(text: &str) {
         let _ = write!(terminal, "\r\x1b[K{text}");
         let _ = terminal.flush();
     }
-}
-
-fn machine() -> Machine {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        (name.trim() == "model name").then(|| value.trim().to_owned())
-    });
-    let uname = rustix::system::uname();
-    let [system, release, hardware] =
-        [uname.sysname(), uname.release(), uname.machine()].map(|text| text.to_string_lossy());
-    Machine {
-        cpu: model.unwrap_or_else(|| "unknown CPU".to_owned()),
-        cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        kernel: format!("{system} {release} {hardware}"),
-    }
-}
-
-/// Another one each time, and short enough for JSON's readers, many of which keep 53 bits.
-fn random_seed() -> u64 {
-    RandomState::new().hash_one("seed") >> 32
 }
 
 /// Makes room for so many open files, here and in the servers started here.

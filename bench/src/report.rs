@@ -6,13 +6,13 @@
 
 mod goals;
 mod text;
-mod units;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::load::Errors;
+use crate::machine::Machine;
 use crate::process::Used;
 
 pub(crate) use goals::Goal;
@@ -101,14 +101,6 @@ pub(crate) struct ServerFacts {
     pub(crate) known_tuples: u32,
     /// New tuples that it was asked about in all.
     pub(crate) new_tuples: u64,
-}
-
-/// The machine and its kernel.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Machine {
-    pub(crate) cpu: String,
-    pub(crate) cores: usize,
-    pub(crate) kernel: String,
 }
 
 /// How it was measured.

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::goals::Bound;
-use super::{DecisionLog, Report, Row, Spread, units};
+use super::{DecisionLog, Report, Row, Spread};
+use crate::units;
 
 /// From this share on the load generator's CPU may be what limits the rate.
 const LOAD_BUSY: f64 = 0.97;

@@ -1,7 +1,7 @@
 //! Numbers as people read them, each with its unit.
 
 /// `1234567.8` → `1,234,568`.
-pub(super) fn grouped(number: f64) -> String {
+pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
     for (at, digit) in digits.chars().enumerate() {
@@ -14,12 +14,12 @@ pub(super) fn grouped(number: f64) -> String {
 }
 
 /// `1 connection`, `1,000 connections`.
-pub(super) fn connections(count: usize) -> String {
+pub(crate) fn connections(count: usize) -> String {
     format!("{} connection{}", grouped(count as f64), if count == 1 { "" } else { "s" })
 }
 
 /// Three significant digits or so: `0.942`, `1.15`, `52.3`, `1,840`.
-pub(super) fn ratio(number: f64) -> String {
+pub(crate) fn ratio(number: f64) -> String {
     match number {
         ..0.9995 => format!("{number:.3}"),
         ..9.995 => format!("{number:.2}"),
@@ -29,7 +29,7 @@ pub(super) fn ratio(number: f64) -> String {
 }
 
 /// A length of time to three digits: `850 ns`, `64.2 µs`, `1.84 ms`, `2.10 s`.
-pub(super) fn duration(ns: u64) -> String {
+pub(crate) fn duration(ns: u64) -> String {
     const UNITS: [(f64, &str); 4] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
     let ns = ns as f64;
     // What would be rounded to 1,000 of a unit is 1.00 of the next.
@@ -43,9 +43,10 @@ pub(super) fn duration(ns: u64) -> String {
     }
 }
 
-/// Memory in MiB: `5.2 MiB`.
-pub(super) fn memory(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+/// Memory in MiB, or in GiB from 10 GiB on: `5.2 MiB`, `18.00 GiB`.
+pub(crate) fn memory(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 10_240.0 { format!("{mib:.1} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
 }
 
 #[cfg(test)]
@@ -78,5 +79,6 @@ mod tests {
         }
         assert_eq!([1, 1_000].map(connections), ["1 connection", "1,000 connections"]);
         assert_eq!(memory(5_452_595), "5.2 MiB");
+        assert_eq!(memory(18 << 30), "18.00 GiB");
     }
 }
