@@ -20,16 +20,15 @@ fn times() -> impl Strategy<Value = u64> {
 
 fn entry() -> impl Strategy<Value = Entry> {
     let state = prop_oneof![Just(State::Grey), Just(State::White)];
-    let outcome = proptest::option::of((state, times()).prop_map(|(state, since)| Tuple {
-        state,
-        since: Timestamp::from_unix_secs(since),
-    }));
+    let outcome = proptest::option::of(
+        (state, times())
+            .prop_map(|(state, since)| Tuple { state, since: Timestamp::from_unix_secs(since) }),
+    );
     let id = (0..1_u64 << 58).prop_filter_map("no id", TupleId::from_bits);
     let change = (id, outcome).prop_map(|(id, outcome)| Entry::Change(Change { id, outcome }));
     let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
     let name = proptest::collection::vec(any::<u8>(), 1..20);
-    let note =
-        (name, value).prop_map(|(name, value)| Entry::Note(Note::new(name, value).unwrap()));
+    let note = (name, value).prop_map(|(name, value)| Entry::Note(Note::new(name, value).unwrap()));
     prop_oneof![9 => change, 1 => note]
 }
 

@@ -29,15 +29,9 @@ fn every_fault_takes_the_journal_down_and_its_end_lets_it_up_again() {
             Fault::ReadOnly,
             "cannot write to journal-00000000000000000000.seg: Read-only file system",
         ),
-        (
-            Fault::Broken,
-            "cannot write to journal-00000000000000000000.seg: Input/output error",
-        ),
+        (Fault::Broken, "cannot write to journal-00000000000000000000.seg: Input/output error"),
         (Fault::Denied, "cannot sync the state directory: Permission denied"),
-        (
-            Fault::Gone,
-            "journal-00000000000000000000.seg was removed or replaced by somebody else",
-        ),
+        (Fault::Gone, "journal-00000000000000000000.seg was removed or replaced by somebody else"),
     ] {
         let disk = SimulatedDisk::new();
         let journal = open(&disk, SETTINGS, Position::START);
