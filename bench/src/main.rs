@@ -17,6 +17,7 @@
 //! | `product.rs` | xgrey as it comes, started in a directory of its own |
 //! | `report.rs` | samples → medians, ratios, goals; text and JSON |
 //! | `store.rs` | the subcommand `store`: the table of tuples, filled, measured and checked |
+//! | `state.rs` | its state directory, and the threads that look after it |
 //! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
 mod clock;
@@ -30,6 +31,7 @@ mod product;
 mod reply;
 mod report;
 mod request;
+mod state;
 mod store;
 mod units;
 

@@ -32,13 +32,14 @@ use anyhow::Context as _;
 
 use crate::clock;
 use crate::machine::{Machine, random_seed};
+use crate::state::Sync;
 use meter::Meter;
 use numbers::Keys;
 use plan::{After, Plan, Wishes};
 use progress::Display;
-use report::{Journal, Method, Report, Totals};
+use report::{Journal, Method, Report, Text, Totals};
 use run::Run;
-use subject::Subject;
+use subject::{Keeping, Subject};
 use watch::Watch;
 
 /// What to measure, and how.
@@ -77,6 +78,16 @@ pub(crate) struct Options {
     /// The embargo, in simulated seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     embargo: u32,
+    /// Keep all changes in this directory, which must be empty: a journal and snapshots, looked
+    /// after as the service does. They are left there
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+    /// When changes are made to outlive a power cut: always, never, or each so many seconds
+    #[arg(long, value_name = "always|never|TIME", default_value = "1s", value_parser = Sync::parse, requires = "journal")]
+    sync: Sync,
+    /// Whether client, sender and recipient of each new tuple are kept too
+    #[arg(long, value_name = "on|off", default_value = "off", requires = "journal")]
+    text: Text,
     /// Attempts in one batch: what one turn of the service's loop brings
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4_096))]
     batch: u16,
@@ -145,9 +156,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let seed = options.seed.unwrap_or_else(random_seed);
     let begin = Meter::start();
     let resident_bytes_empty = meter::resident_bytes();
-    let mut subject = Subject::new(&plan, Keys::new(seed), usize::from(options.batch))?;
+    let keeping = options.journal.as_ref().map(|directory| Keeping {
+        directory: directory.clone(),
+        sync: options.sync,
+        text: options.text,
+    });
+    let config = subject::config(&plan.line, plan.bound)?;
+    let (keys, batch) = (Keys::new(seed), usize::from(options.batch));
+    let mut subject = Subject::new(config, keeping.as_ref(), keys, batch)?;
     let mut watch = Watch::new(plan.made(), Display::new(plan.made()));
     let facts = Run::new(&plan, &mut subject, &mut watch, options.sample).go()?;
+    let kept = subject.finish()?;
     let whole = begin.cost(0);
     let totals = Totals {
         wall_seconds: whole.wall_seconds,
@@ -161,12 +180,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         embargo_seconds: plan.line.embargo,
         new_per_simulated_second: plan.line.tuples as f64 / f64::from(plan.line.window),
         bound_bytes: plan.bound.bytes(),
-        batch: usize::from(options.batch),
-        journal: Journal::Off,
+        batch,
+        journal: keeping.map_or(Journal::Off, |keeping| Journal::On {
+            sync: keeping.sync.to_string(),
+            text: keeping.text,
+        }),
         sample: options.sample,
         seed,
     };
-    let report = Report::new(Machine::this(), method, facts, watch.finish(), totals);
+    let report = Report::new(Machine::this(), method, facts, watch.finish(), totals, kept);
     if let Some(path) = &options.svg {
         std::fs::write(path, chart::svg(&report)?)
             .with_context(|| format!("write {}", path.display()))?;

@@ -194,11 +194,7 @@ fn plot<'a>(title: &'a str, colour: Color, data: &'a [(f64, f64)], tuples: u64) 
         .data(data);
     let end = tuples as f64;
     Chart::new(vec![line])
-        .x_axis(
-            Axis::default()
-                .bounds([0.0, end])
-                .labels([0.0, end / 2.0, end].map(short)),
-        )
+        .x_axis(Axis::default().bounds([0.0, end]).labels([0.0, end / 2.0, end].map(short)))
         .y_axis(Axis::default().bounds([0.0, top]).labels([0.0, top / 2.0, top].map(label)))
 }
 

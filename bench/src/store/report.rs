@@ -4,6 +4,8 @@ mod goals;
 mod text;
 
 use serde::Serialize;
+use store::durable::Durability;
+use store::text::TextStats;
 
 use super::check::Check;
 use super::measure::Rates;
@@ -12,6 +14,7 @@ use super::plan::StopName;
 use super::subject::Answers;
 use super::watch::{Extremes, Point};
 use crate::machine::Machine;
+use crate::state::Seen;
 
 pub(crate) use goals::Goal;
 
@@ -46,6 +49,56 @@ pub(crate) enum Journal {
         /// Whether the tuples' text is kept as well.
         text: Text,
     },
+}
+
+/// What of a run was kept on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Kept {
+    pub(crate) journal_changes: u64,
+    pub(crate) journal_bytes: u64,
+    pub(crate) journal_writes: u64,
+    pub(crate) journal_syncs: u64,
+    pub(crate) segments: u64,
+    /// Changes that are in no file.
+    pub(crate) not_kept: u64,
+    pub(crate) snapshots: u64,
+    /// Bytes of the last one.
+    pub(crate) snapshot_bytes: u64,
+    pub(crate) texts: Option<Texts>,
+    /// What went wrong.
+    pub(crate) faults: Vec<String>,
+}
+
+/// What texts were kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Texts {
+    pub(crate) written: u64,
+    /// Since they came faster than the disk, or the thread that writes them, took them.
+    pub(crate) dropped: u64,
+    /// On disk at the end.
+    pub(crate) bytes: u64,
+}
+
+impl Kept {
+    pub(crate) fn new(durability: &Durability, seen: Seen, texts: Option<&TextStats>) -> Self {
+        let journal = &durability.journal;
+        Self {
+            journal_changes: journal.position.get(),
+            journal_bytes: journal.bytes,
+            journal_writes: journal.writes,
+            journal_syncs: journal.syncs,
+            segments: journal.segments,
+            not_kept: journal.not_kept,
+            snapshots: seen.snapshots,
+            snapshot_bytes: durability.snapshot.map_or(0, |snapshot| snapshot.bytes),
+            texts: texts.map(|texts| Texts {
+                written: texts.written,
+                dropped: texts.dropped,
+                bytes: texts.bytes,
+            }),
+            faults: seen.faults,
+        }
+    }
 }
 
 /// Whether the client, sender and recipient of each new tuple are kept.
@@ -131,6 +184,8 @@ pub(crate) struct Report {
     pub(crate) facts: Facts,
     pub(crate) extremes: Extremes,
     pub(crate) totals: Totals,
+    /// None of a run in memory alone.
+    pub(crate) kept: Option<Kept>,
     pub(crate) goals: Vec<Goal>,
     pub(crate) points: Vec<Point>,
 }
@@ -143,9 +198,11 @@ impl Report {
         facts: Facts,
         (points, extremes): (Vec<Point>, Extremes),
         totals: Totals,
+        kept: Option<Kept>,
     ) -> Self {
-        let goals = goals::judge(&method, &facts, &extremes, &totals);
-        Self { machine, method, facts, extremes, totals, goals, points }
+        let mut goals = goals::judge(&method, &facts, &extremes, &totals);
+        goals.extend(kept.as_ref().map(goals::judge_kept));
+        Self { machine, method, facts, extremes, totals, kept, goals, points }
     }
 
     /// The report for people, as lines of text.
@@ -284,7 +341,7 @@ pub(super) mod tests {
             resident_bytes: Most { value: 1.95e10, live: 2_222_645_575 },
             slot_bytes: Most { value: 1.93e10, live: 2_222_645_575 },
         };
-        Report::new(machine, method(), facts(), (vec![point(2)], extremes), totals())
+        Report::new(machine, method(), facts(), (vec![point(2)], extremes), totals(), None)
     }
 
     #[test]

@@ -2,15 +2,20 @@
 //!
 //! Never knows: what is measured, which numbers come when.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::AddAssign;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use greylist::{HashKey, Secs, Timing, Touch, Tuple};
 use serde::Serialize;
-use store::{Attempt, CompactConfig, CompactStats, CompactStore, Placed, TupleStore};
+use store::text::TextLog;
+use store::{Attempt, CompactConfig, CompactStats, CompactStore, Placed, TupleId, TupleStore};
 
-use super::numbers::{Keys, time};
-use super::plan::Plan;
+use super::numbers::{Keys, Timeline, time};
+use super::report::{Kept, Text};
+use crate::state::{self, Keeper, Sync, Time};
 
 /// How long white tuples are known: the default.
 const LIFETIME: Secs = Timing::DEFAULT.lifetime();
@@ -51,33 +56,75 @@ impl AddAssign for Answers {
     }
 }
 
+/// Where and how a store is kept on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Keeping {
+    /// An empty directory.
+    pub(super) directory: PathBuf,
+    pub(super) sync: Sync,
+    pub(super) text: Text,
+}
+
+/// What a store is made with for `line` and `bound`.
+///
+/// # Errors
+/// When the times make no timing.
+pub(crate) fn config(line: &Timeline, bound: store::Bound) -> anyhow::Result<CompactConfig> {
+    let timing = Timing::new(Secs::new(line.embargo), Secs::new(line.window), LIFETIME)?;
+    // The bench makes keys from numbers; nothing is hashed with it.
+    Ok(CompactConfig { timing, bound, hash_key: HashKey::new([7; 16]) })
+}
+
 /// A store, and a batch that is kept from one touch to the next.
 pub(super) struct Subject {
-    store: CompactStore,
+    store: Arc<CompactStore>,
+    texts: Option<Arc<TextLog>>,
+    keeper: Option<Keeper>,
+    time: Time,
     keys: Keys,
     batch: usize,
+    numbers: Vec<u64>,
     attempts: Vec<Attempt>,
     touches: Vec<Touch>,
+    text: (Vec<u8>, Vec<u8>),
 }
 
 impl Subject {
-    /// An empty store for `plan`, to be touched `batch` tuples at a time.
+    /// An empty store, in memory or kept, to be touched `batch` tuples at a time.
     ///
     /// # Errors
-    /// When the plan's times make no timing.
-    pub(super) fn new(plan: &Plan, keys: Keys, batch: usize) -> anyhow::Result<Self> {
-        let (embargo, window) = (Secs::new(plan.line.embargo), Secs::new(plan.line.window));
-        let timing = Timing::new(embargo, window, LIFETIME)?;
-        // The bench makes keys from numbers; nothing is hashed here.
-        let hash_key = HashKey::new([7; 16]);
-        let store = CompactStore::new(CompactConfig { timing, bound: plan.bound, hash_key });
-        Ok(Self {
-            store,
+    /// When there is something in its directory, or it can't be written to.
+    pub(super) fn new(
+        config: CompactConfig,
+        keeping: Option<&Keeping>,
+        keys: Keys,
+        batch: usize,
+    ) -> anyhow::Result<Self> {
+        let clock = Time::default();
+        clock.set(time(0));
+        let mut subject = Self {
+            store: Arc::new(CompactStore::new(config.clone())),
+            texts: None,
+            keeper: None,
+            time: clock,
             keys,
             batch,
+            numbers: Vec::with_capacity(batch),
             attempts: Vec::with_capacity(batch),
             touches: Vec::with_capacity(batch),
-        })
+            text: (Vec::new(), Vec::new()),
+        };
+        if let Some(Keeping { directory, sync, text }) = keeping {
+            state::make_empty(directory)?;
+            if *text == Text::On {
+                subject.texts = Some(Arc::new(state::open_texts(directory, &config)?));
+            }
+            let opened = state::open(directory, config, time(0), *sync, &|_| {})?;
+            subject.store = Arc::new(opened.store);
+            let (store, texts) = (&subject.store, subject.texts.as_ref());
+            subject.keeper = Some(Keeper::start(store, texts, *sync, &subject.time));
+        }
+        Ok(subject)
     }
 
     /// One attempt for each of `numbers`, in batches; what was answered.
@@ -90,14 +137,33 @@ impl Subject {
         let mut numbers = numbers.into_iter();
         loop {
             self.attempts.clear();
-            let batch = numbers.by_ref().take(self.batch);
-            self.attempts.extend(batch.map(|number| Attempt { key: self.keys.key(number) }));
+            self.numbers.clear();
+            for number in numbers.by_ref().take(self.batch) {
+                self.numbers.push(number);
+                self.attempts.push(Attempt { key: self.keys.key(number) });
+            }
             if self.attempts.is_empty() {
                 return Ok(answers);
             }
             self.touches.clear();
             ready(self.store.touch(time(second), &self.attempts, &mut self.touches))?;
             self.touches.iter().for_each(|&touch| answers.count(touch));
+            self.keep_texts(second);
+        }
+    }
+
+    /// Keeps the texts of what was new in the last batch.
+    fn keep_texts(&mut self, second: u32) {
+        let Some(texts) = &self.texts else { return };
+        let (sender, recipient) = &mut self.text;
+        for ((touch, attempt), &number) in
+            self.touches.iter().zip(&self.attempts).zip(&self.numbers)
+        {
+            if matches!(touch, Touch::New { .. }) {
+                let client = text_of(number, sender, recipient);
+                let id = TupleId::of(attempt.key);
+                texts.append(time(second), id, client, sender, recipient);
+            }
         }
     }
 
@@ -113,18 +179,63 @@ impl Subject {
 
     /// What the service does each second.
     pub(super) fn second_passed(&self, second: u32) {
+        self.time.set(time(second));
         self.store.sweep_some(time(second));
     }
 
     pub(super) fn stats(&self) -> CompactStats {
         self.store.stats()
     }
+
+    /// Ends it. What of it was kept on disk, and how; none for a store in memory alone.
+    ///
+    /// # Errors
+    /// When a thread that looked after it has panicked.
+    pub(super) fn finish(self) -> anyhow::Result<Option<Kept>> {
+        let Some(keeper) = self.keeper else { return Ok(None) };
+        let seen = keeper.stop()?;
+        let Some(durability) = self.store.durability() else { return Ok(None) };
+        let texts = self.texts.map(|texts| {
+            texts.flush();
+            texts.stats()
+        });
+        Ok(Some(Kept::new(&durability, seen, texts.as_ref())))
+    }
+}
+
+/// Client, sender and recipient of a tuple: about as long as they are in mail.
+fn text_of(number: u64, sender: &mut Vec<u8>, recipient: &mut Vec<u8>) -> IpAddr {
+    for (address, name, at) in
+        [(&mut *sender, "news-", "@lists.example.net"), (recipient, "user-", "@mail.example.org")]
+    {
+        address.clear();
+        address.extend_from_slice(name.as_bytes());
+        let digit = |place: u32| b"0123456789abcdef"[(number >> (4 * place) & 15) as usize];
+        address.extend((0..9).rev().map(digit));
+        address.extend_from_slice(at.as_bytes());
+    }
+    // 10.0.0.0/8.
+    IpAddr::V4(Ipv4Addr::from_bits(10 << 24 | (number as u32 & 0x00ff_ffff)))
 }
 
 /// The outcome of a future that never waits.
-fn ready<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
     match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => outcome,
         Poll::Pending => unreachable!("the compact store is ready at once"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_tuple_has_addresses_of_its_own() {
+        let (mut sender, mut recipient) = (Vec::new(), Vec::new());
+        let client = text_of(0x1_2345_6789, &mut sender, &mut recipient);
+        assert_eq!(client, IpAddr::from([10, 0x45, 0x67, 0x89]));
+        assert_eq!(sender, b"news-123456789@lists.example.net");
+        assert_eq!(recipient, b"user-123456789@mail.example.org");
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::super::watch::{Extremes, JUDGED_TUPLES_MIN};
-use super::{Facts, Journal, Method, Reached, Text, Totals};
+use super::{Facts, Journal, Kept, Method, Rates, Reached, Text, Totals};
 use crate::store::meter::Cost;
 
 /// The number that the project exists for; what is only asked of a run of that size is not asked of
@@ -97,6 +97,11 @@ pub(super) fn judge(
     goals
 }
 
+/// Whether all that should be kept was.
+pub(super) fn judge_kept(kept: &Kept) -> Goal {
+    Goal::at_most("changes that are in no file", kept.not_kept as f64, 0.0)
+}
+
 fn memory(method: &Method, facts: &Facts, extremes: &Extremes) -> Vec<Goal> {
     let mut goals = Vec::new();
     let full = facts.reached.iter().find(|reached| reached.stop == super::StopName::Full);
@@ -155,8 +160,6 @@ fn slowest<'a>(
     let _ = write!(what, " (lowest: {kind} at {stop})");
     Some(Goal::new(what, Some(rate), Side::AtLeast, wanted))
 }
-
-use super::Rates;
 
 #[cfg(test)]
 mod tests {

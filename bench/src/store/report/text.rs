@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::goals::Side;
-use super::{Cost, Journal, Reached, Report, Text};
+use super::{Cost, Journal, Kept, Reached, Report, Text};
 use crate::units;
 
 /// What stands where a number could not be had.
@@ -24,6 +24,9 @@ pub(super) fn write(report: &Report) -> String {
     let _ = writeln!(out, "{}\n", speed(&report.facts.reached));
     checks(report, &mut out);
     extremes(report, &mut out);
+    if let Some(kept) = &report.kept {
+        write_kept(kept, &mut out);
+    }
     goals(report, &mut out);
     out
 }
@@ -197,6 +200,35 @@ fn extremes(report: &Report, out: &mut String) {
         units::ratio(totals.cpu_seconds),
         units::ratio(totals.other_cpu_seconds),
     );
+}
+
+fn write_kept(kept: &Kept, out: &mut String) {
+    let count = |number: u64| units::grouped(number as f64);
+    let _ = writeln!(
+        out,
+        "Journal: {} changes in {} ({} writes, {} syncs, {} segments), {} in no file; {} snapshots, \
+         the last of {}",
+        count(kept.journal_changes),
+        units::memory(kept.journal_bytes),
+        count(kept.journal_writes),
+        count(kept.journal_syncs),
+        count(kept.segments),
+        count(kept.not_kept),
+        count(kept.snapshots),
+        units::memory(kept.snapshot_bytes),
+    );
+    if let Some(texts) = kept.texts {
+        let _ = writeln!(
+            out,
+            "Texts: {} written, {} dropped since they came too fast; {} on disk at the end",
+            count(texts.written),
+            count(texts.dropped),
+            units::memory(texts.bytes),
+        );
+    }
+    for fault in &kept.faults {
+        let _ = writeln!(out, "FAULT: {fault}");
+    }
 }
 
 fn goals(report: &Report, out: &mut String) {
