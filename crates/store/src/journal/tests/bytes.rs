@@ -20,16 +20,15 @@ fn times() -> impl Strategy<Value = u64> {
 
 fn entry() -> impl Strategy<Value = Entry> {
     let state = prop_oneof![Just(State::Grey), Just(State::White)];
-    let outcome = proptest::option::of((state, times()).prop_map(|(state, since)| Tuple {
-        state,
-        since: Timestamp::from_unix_secs(since),
-    }));
+    let outcome = proptest::option::of(
+        (state, times())
+            .prop_map(|(state, since)| Tuple { state, since: Timestamp::from_unix_secs(since) }),
+    );
     let id = (0..1_u64 << 58).prop_filter_map("no id", TupleId::from_bits);
     let change = (id, outcome).prop_map(|(id, outcome)| Entry::Change(Change { id, outcome }));
     let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
     let name = proptest::collection::vec(any::<u8>(), 1..20);
-    let note =
-        (name, value).prop_map(|(name, value)| Entry::Note(Note::new(name, value).unwrap()));
+    let note = (name, value).prop_map(|(name, value)| Entry::Note(Note::new(name, value).unwrap()));
     prop_oneof![9 => change, 1 => note]
 }
 
@@ -173,6 +172,28 @@ proptest! {
         } else {
             prop_assert!(false, "panicked");
         }
+    }
+
+    /// As after a snapshot from there.
+    #[test]
+    fn what_is_dropped_ends_before_the_position_and_nothing_after_it_goes(
+        batches in batches(),
+        position: prop::sample::Index,
+    ) {
+        let (disk, mut all) = written(&batches, 300);
+        let position = position.index(all.len() + 1) as u64;
+        let before = segments(&disk).unwrap();
+        let position = Position::new(position).unwrap();
+        let journal = open(&disk, SETTINGS, Position::new(all.len() as u64).unwrap());
+        let dropped = journal.drop_before(position).unwrap();
+        let left = segments(&disk).unwrap();
+        prop_assert!(left.first().is_some_and(|left| left.first <= position));
+        prop_assert!(left.get(1).is_none_or(|second| second.first > position), "no more is needed");
+        prop_assert!(dropped <= before.len());
+        all.retain(|(at, _)| *at >= position.get());
+        let (found, report) = entries(&disk, position);
+        prop_assert_eq!(found, all);
+        prop_assert_eq!(report.findings, []);
     }
 
     #[test]
