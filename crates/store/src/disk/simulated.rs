@@ -76,6 +76,8 @@ struct Machine {
     fault: Option<Fault>,
     /// The fault of one call only, by its number.
     once: Option<(usize, Fault)>,
+    /// What can't be read: of which files, and where.
+    spoilt: Vec<(usize, Range<u64>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -140,6 +142,21 @@ impl SimulatedDisk {
         machine.now.kept_names.insert(name.to_owned(), number);
         machine.start = machine.now.clone();
         machine.calls.clear();
+    }
+
+    /// Has the disk give none of these bytes of a file any more (`EIO`), nor others in one call with
+    /// them.
+    pub fn spoil(&self, name: &str, bytes: Range<u64>) {
+        let mut machine = self.0.lock();
+        if let Some(&number) = machine.now.names.get(name) {
+            machine.spoilt.push((number, bytes));
+        }
+    }
+
+    /// How many bytes of all files a power cut could take.
+    pub fn unsynced_bytes(&self) -> u64 {
+        let unsynced = |file: &File| (file.bytes.len() - file.synced) as u64;
+        self.0.lock().now.files.iter().map(unsynced).sum()
     }
 
     /// Another disk, with what is there when the process is killed after `calls` calls and in the
@@ -304,6 +321,13 @@ impl DiskFile for SimulatedFile {
         let machine = self.disk.0.lock();
         if let Some(fault @ Fault::Broken) = machine.fault {
             return Err(fault.error());
+        }
+        let wanted_end = offset.saturating_add(bytes.len() as u64);
+        let is_hit = |(number, spoilt): &(usize, Range<u64>)| {
+            *number == self.number && spoilt.start < wanted_end && offset < spoilt.end
+        };
+        if machine.spoilt.iter().any(is_hit) {
+            return Err(Errno::IO.into());
         }
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let end = from.saturating_add(bytes.len());
@@ -480,5 +504,145 @@ impl Dice {
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ mixed >> 31) % limit.max(1) as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> SimulatedDisk {
+        let disk = SimulatedDisk::new();
+        let file = disk.create("a").unwrap(); // call 0
+        file.append(b"one").unwrap(); // 1
+        file.sync().unwrap(); // 2
+        disk.sync_names().unwrap(); // 3
+        file.append(b"two").unwrap(); // 4
+        disk.rename("a", "b").unwrap(); // 5
+        disk.create("c").unwrap().append(b"three").unwrap(); // 6, 7
+        disk.remove("b").unwrap(); // 8
+        disk
+    }
+
+    fn files(disk: &SimulatedDisk) -> Vec<(String, String)> {
+        let text = |name: &str| String::from_utf8(disk.contents(name).unwrap()).unwrap();
+        let names = disk.names().unwrap();
+        names.into_iter().map(|name| (name.clone(), text(&name))).collect()
+    }
+
+    fn rows(rows: &[(&str, &str)]) -> Vec<(String, String)> {
+        rows.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_kill_leaves_what_was_done_before_it() {
+        let disk = disk();
+        for (calls, torn, expected) in [
+            (0, 9, &[][..]),
+            (1, 0, &[("a", "")]),
+            (1, 2, &[("a", "on")]),
+            (4, 1, &[("a", "onet")]),
+            (6, 0, &[("b", "onetwo")]),
+            (8, 0, &[("b", "onetwo"), ("c", "three")]),
+            (9, 0, &[("c", "three")]),
+            (99, 0, &[("c", "three")]),
+        ] {
+            assert_eq!(files(&disk.after_kill(calls, torn)), rows(expected), "{calls}, {torn}");
+        }
+        assert_eq!(files(&disk), rows(&[("c", "three")]), "as it was");
+    }
+
+    #[test]
+    fn a_power_cut_takes_what_was_not_synced() {
+        let disk = disk();
+        for (calls, fate, expected) in [
+            (3, Fate::Lost, &[][..]),
+            (3, Fate::Kept, &[("a", "one")]),
+            (4, Fate::Lost, &[("a", "one")]),
+            (5, Fate::Lost, &[("a", "one")]),
+            (5, Fate::Kept, &[("a", "onetwo")]),
+            (9, Fate::Lost, &[("a", "one")]),
+            (9, Fate::Kept, &[("c", "three")]),
+        ] {
+            let cut = disk.after_power_cut(calls, fate);
+            assert_eq!(files(&cut), rows(expected), "{calls}, {fate:?}");
+            // Then it is on the disk.
+            assert_eq!(files(&cut.after_power_cut(0, Fate::Lost)), rows(expected));
+        }
+        // Any of the names may have changed, any of the bytes be there.
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..5000 {
+            let cut = disk.after_power_cut(9, Fate::Mixed(seed));
+            for (name, text) in files(&cut) {
+                let text = text.replace('\0', "0");
+                let is_possible = match &*name {
+                    "a" | "b" => text.starts_with("one") && text.len() <= 6,
+                    _ => text.len() <= 5,
+                };
+                assert!(is_possible, "{name}: {text}");
+                seen.insert((name, text));
+            }
+        }
+        for (name, text) in rows(&[("a", "one"), ("b", "onet"), ("b", "onet0o"), ("c", "t00")]) {
+            assert!(seen.contains(&(name.clone(), text.clone())), "{name}: {text} never came");
+        }
+    }
+
+    #[test]
+    fn what_a_failed_sync_left_is_not_made_safe_by_the_next() {
+        let disk = SimulatedDisk::new();
+        let file = disk.create("a").unwrap();
+        disk.sync_names().unwrap();
+        file.append(b"one").unwrap();
+        disk.fail_once(disk.calls(), Fault::Broken);
+        file.sync().unwrap_err();
+        file.append(b"two").unwrap();
+        file.sync().unwrap();
+        let cut = disk.after_power_cut(disk.calls(), Fate::Lost);
+        assert_eq!(files(&cut), rows(&[("a", "\0\0\0two")]));
+    }
+
+    #[test]
+    fn each_fault_fails_what_it_would_fail() {
+        let full = Fault::Full { free_bytes: 2 };
+        for (fault, create, append, left, sync) in [
+            (full, None, Some(28), "twoth", None),
+            (Fault::ReadOnly, Some(30), Some(30), "two", None),
+            (Fault::Broken, Some(5), Some(5), "twoth", Some(5)),
+            (Fault::Denied, Some(13), None, "twothree", None),
+        ] {
+            let disk = SimulatedDisk::new();
+            let file = disk.create("a").unwrap();
+            file.append(b"two").unwrap();
+            disk.fail(fault);
+            let error = |result: io::Result<()>| result.err().and_then(|e| e.raw_os_error());
+            assert_eq!(error(file.append(b"three")), append, "{fault:?}");
+            let created = disk.create("b").map(drop);
+            let full_now = (fault == full).then_some(28);
+            assert_eq!(error(created), create.or(full_now), "{fault:?}");
+            assert_eq!(error(file.sync()), sync, "{fault:?}");
+            assert_eq!(disk.contents("a").unwrap(), left.as_bytes(), "{fault:?}");
+            disk.heal();
+            disk.create("b").unwrap();
+        }
+        let disk = SimulatedDisk::new();
+        let file = disk.create("a").unwrap();
+        assert!(disk.holds("a", &*file).unwrap());
+        disk.fail(Fault::Gone);
+        assert!(!disk.holds("a", &*file).unwrap());
+        assert_eq!(disk.open("a").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn spoilt_bytes_are_not_read() {
+        let disk = SimulatedDisk::new();
+        disk.put("a", b"one two three".to_vec());
+        disk.spoil("a", 4..7);
+        let file = disk.open("a").unwrap();
+        let mut bytes = [0; 4];
+        file.read_at(0, &mut bytes).unwrap();
+        assert_eq!(file.read_at(6, &mut bytes).unwrap_err().raw_os_error(), Some(5));
+        file.read_at(7, &mut bytes).unwrap();
+        assert_eq!(&bytes, b" thr");
     }
 }

@@ -493,13 +493,16 @@ impl Journal {
         let segment = self.make_segment(from).and_then(|segment| {
             // What claims to be well again has shown that the disk takes something.
             if self.settings.sync != SyncPolicy::Never {
-                segment.sync(&*self.disk)?;
+                segment.sync(&*self.disk).inspect_err(|_| self.abandon(&segment.name))?;
             }
             Ok(segment)
         });
         let mut shared = self.shared.lock();
         if shared.generation != generation {
-            return Err(shared.why_down());
+            let why = shared.why_down();
+            drop(shared);
+            let _ = segment.map(|segment| self.abandon(&segment.name));
+            return Err(why);
         }
         match segment {
             Err(why) => {
@@ -580,9 +583,18 @@ impl Journal {
             Err(error) => return Err(Why::io(Doing::Begin, &name, error)),
         };
         let header = Header { first, key_fingerprint: self.settings.key_fingerprint };
-        file.append(&header.encode()).map_err(|error| Why::io(Doing::Write, &name, error))?;
+        if let Err(error) = file.append(&header.encode()) {
+            self.abandon(&name);
+            return Err(Why::io(Doing::Write, &name, error));
+        }
         let length = HEADER_BYTES as u64;
         Ok(Box::new(OpenSegment { name, file, length, reserved: 0, spare: Frames::default() }))
+    }
+
+    /// Takes a segment away that was made in vain: on a full disk there would be one more with each
+    /// attempt. One that can't be taken away does no harm.
+    fn abandon(&self, name: &str) {
+        let _ = self.disk.remove(name);
     }
 
     fn go_down(&self, shared: &mut Shared, why: Why) {

@@ -37,7 +37,9 @@ pub struct Reader {
 struct Progress {
     /// Where the next frame begins.
     at: u64,
+    /// Given out, and not found to be damaged.
     shards: u32,
+    is_end_told: bool,
     damages: Vec<Damage>,
     damages_untold: u64,
 }
@@ -308,7 +310,8 @@ impl Reader {
         let seed = Seed::of(key_fingerprint);
         let end = end(&*file, length, seed);
         let at = HEADER_BYTES as u64;
-        let progress = Progress { at, shards: 0, damages: Vec::new(), damages_untold: 0 };
+        let progress =
+            Progress { at, shards: 0, is_end_told: false, damages: Vec::new(), damages_untold: 0 };
         Ok(Self { name, header, file, length, seed, end, progress: Mutex::new(progress) })
     }
 
@@ -337,8 +340,8 @@ impl Reader {
         self.end.is_some()
     }
 
-    /// How many shards could not be read, as far as is known when all pieces were taken: those of
-    /// which there is no trace, and those with damaged buckets.
+    /// How many shards could not be read, when all pieces were taken: those of which there is no
+    /// trace, and those with damaged buckets. Not known, and 0, if the end is missing.
     pub fn shards_lost(&self) -> u32 {
         let progress = self.progress.lock();
         self.end.map_or(0, |end| end.shards).saturating_sub(progress.shards)
@@ -360,15 +363,15 @@ impl Reader {
         while progress.at < self.length {
             let at = progress.at;
             let Some(header) = self.frame_at(at) else {
-                progress.at = self.find_frame(at + HEADER_BYTES as u64);
-                let bytes = progress.at - at;
-                progress.damage(Damage::Corrupt { offset: at, bytes });
+                let (next, damage) = self.pass_over(at);
+                progress.at = next;
+                progress.damage(damage);
                 continue;
             };
             progress.at = at + header.frame_length();
             if progress.at > self.length {
-                progress.damage(Damage::CutOff { bytes: self.length });
-                return Ok(None);
+                // Told below.
+                break;
             }
             let payload_at = at + HEADER_BYTES as u64;
             match header.subject {
@@ -406,8 +409,7 @@ impl Reader {
                 }
             }
         }
-        if self.end.is_none() && progress.at == self.length {
-            progress.at += 1;
+        if self.end.is_none() && !std::mem::replace(&mut progress.is_end_told, true) {
             progress.damage(Damage::CutOff { bytes: self.length });
         }
         Ok(None)
@@ -447,23 +449,36 @@ impl Reader {
         FrameHeader::decode(&bytes, self.seed)
     }
 
-    /// Where the next frame begins, from `at` on; the end of the file if there is none.
-    fn find_frame(&self, mut at: u64) -> u64 {
+    /// Where the next frame begins after `at`, where none does, and what to say of that. The end
+    /// of the file if there is none.
+    fn pass_over(&self, at: u64) -> (u64, Damage) {
         let mark = memmem::Finder::new(&MARK);
         let mut bytes = Vec::new();
-        while at < self.length {
-            let rest = usize::try_from(self.length - at).unwrap_or(usize::MAX);
+        let mut unread = None;
+        let mut next = self.length;
+        let mut from = at;
+        'search: while from < self.length {
+            let rest = usize::try_from(self.length - from).unwrap_or(usize::MAX);
             bytes.resize(rest.min(SEARCH_BYTES), 0);
-            read_what_can_be(&*self.file, at, &mut bytes, |_, _, _| {});
+            read_what_can_be(&*self.file, from, &mut bytes, |_, _, error| {
+                unread.get_or_insert_with(|| error.to_string());
+            });
             for found in mark.find_iter(&bytes) {
-                let offset = at + found as u64;
-                if found.is_multiple_of(HEADER_BYTES) && self.frame_at(offset).is_some() {
-                    return offset;
+                let offset = from + found as u64;
+                let may_be = found.is_multiple_of(HEADER_BYTES) && offset > at;
+                if may_be && self.frame_at(offset).is_some() {
+                    next = offset;
+                    break 'search;
                 }
             }
-            at += bytes.len() as u64;
+            from += bytes.len() as u64;
         }
-        self.length
+        let bytes = next - at;
+        let damage = match unread {
+            Some(error) => Damage::Unreadable { offset: at, bytes, error },
+            None => Damage::Corrupt { offset: at, bytes },
+        };
+        (next, damage)
     }
 }
 
@@ -480,8 +495,7 @@ impl Progress {
 /// What the end of the file says, if it is there.
 fn end(file: &dyn DiskFile, length: u64, seed: Seed) -> Option<End> {
     let mut bytes = [0; HEADER_BYTES];
-    file.read_at(length.checked_sub(2 * HEADER_BYTES as u64)? + HEADER_BYTES as u64, &mut bytes)
-        .ok()?;
+    file.read_at(length.checked_sub(HEADER_BYTES as u64)?, &mut bytes).ok()?;
     match FrameHeader::decode(&bytes, seed)?.subject {
         Subject::End(end) if end.length == length => Some(end),
         _ => None,

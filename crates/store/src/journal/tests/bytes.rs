@@ -174,6 +174,28 @@ proptest! {
         }
     }
 
+    /// As after a snapshot from there.
+    #[test]
+    fn what_is_dropped_ends_before_the_position_and_nothing_after_it_goes(
+        batches in batches(),
+        position: prop::sample::Index,
+    ) {
+        let (disk, mut all) = written(&batches, 300);
+        let position = position.index(all.len() + 1) as u64;
+        let before = segments(&disk).unwrap();
+        let position = Position::new(position).unwrap();
+        let journal = open(&disk, SETTINGS, Position::new(all.len() as u64).unwrap());
+        let dropped = journal.drop_before(position).unwrap();
+        let left = segments(&disk).unwrap();
+        prop_assert!(left.first().is_some_and(|left| left.first <= position));
+        prop_assert!(left.get(1).is_none_or(|second| second.first > position), "no more is needed");
+        prop_assert!(dropped <= before.len());
+        all.retain(|(at, _)| *at >= position.get());
+        let (found, report) = entries(&disk, position);
+        prop_assert_eq!(found, all);
+        prop_assert_eq!(report.findings, []);
+    }
+
     #[test]
     fn a_missing_segment_is_missed(batches in batches(), which: prop::sample::Index) {
         let (disk, all) = written(&batches, 300);

@@ -1,16 +1,17 @@
-//! Random runs, cut at every call: killed there, or the power gone.
+//! Random runs, cut at every call: killed there, the power gone, or the call refused.
 //!
 //! A run keeps a table beside its journal, as the store does, and takes snapshots of it. After a
 //! crash both are read, and the table that comes of it must be one that there was: the one after
 //! all that was committed (or synced, after a power cut), or a later one.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use greylist::Timing;
 use proptest::prelude::*;
 
 use super::*;
-use crate::disk::Fate;
+use crate::disk::{Fate, Fault};
 use crate::snapshot::{self, Header, Piece, ShardHeader, Writer};
 
 /// What is remembered, by id.
@@ -65,69 +66,97 @@ impl Run {
         let settings = Settings { sync, ..SETTINGS };
         let (table, next) = recover(&disk);
         let journal = open(&disk, settings, next);
-        assert!(is_up(&journal));
-        let synced = if sync == SyncPolicy::Never { 0 } else { next.get() };
-        // Of what was there already, only the opening could sync it.
-        let claims = Claims { calls: disk.calls(), committed: next.get(), synced };
         let (before, log_from) = (table.clone(), next.get());
-        let start = Claims { calls: 0, committed: log_from, synced: 0 };
-        let claims = vec![start, claims];
-        Self { disk, settings, journal, table, log: Vec::new(), log_from, before, claims }
+        let claims = vec![Claims { calls: 0, committed: log_from, synced: 0 }];
+        let log = Vec::new();
+        let mut run = Self { disk, settings, journal, table, log, log_from, before, claims };
+        if is_up(&run.journal) {
+            // Of what was there already, only the opening could sync it.
+            run.claim(log_from, if sync == SyncPolicy::Never { 0 } else { log_from });
+        }
+        run
+    }
+
+    /// From here on so much is certain; if that is less than before, that stays.
+    fn claim(&mut self, committed: u64, synced: u64) {
+        let last = self.claims.last().unwrap();
+        self.claims.push(Claims {
+            calls: self.disk.calls(),
+            committed: committed.max(last.committed),
+            synced: synced.max(last.synced),
+        });
+    }
+
+    /// What the store does each second.
+    fn upkeep(&mut self) {
+        if matches!(self.journal.health(), Health::Down(_)) {
+            let _ = self.journal.begin_segment(NOW);
+        }
+        if matches!(self.journal.health(), Health::Mending(_)) {
+            self.snapshot();
+        }
+    }
+
+    fn snapshot(&mut self) {
+        let position = self.journal.position();
+        if write_snapshot(&self.disk, position, &self.table).is_ok() {
+            self.journal.mended(position);
+            self.claim(position.get(), position.get());
+            // What can't be removed now is removed after the next one.
+            let _ = snapshot::drop_before(&self.disk, position);
+            let _ = self.journal.drop_before(position);
+        }
     }
 
     fn perform(&mut self, op: Op) {
-        let mut claim = *self.claims.last().unwrap();
         match op {
-            Op::Append(number) => {
-                let position = self.journal.position().get();
-                let forgotten = Change { id: id(number.into()), outcome: None };
-                let change = if position.is_multiple_of(4) {
-                    forgotten
-                } else {
-                    grey(number.into(), NOW.as_unix_secs() + position)
-                };
-                self.journal.append(NOW, change);
-                make(&mut self.table, change);
-                self.log.push(change);
-                return;
-            }
+            Op::Append(number) => self.append(number),
             Op::Commit => {
                 self.journal.commit();
-                claim.committed = self.journal.position().get();
-                if self.settings.sync == SyncPolicy::Always {
-                    claim.synced = claim.committed;
+                let committed = self.journal.position().get();
+                if is_up(&self.journal) {
+                    let is_synced = self.settings.sync == SyncPolicy::Always;
+                    self.claim(committed, if is_synced { committed } else { 0 });
                 }
             }
             Op::Sync => {
+                let written = self.journal.stats().written.get();
                 self.journal.sync(NOW);
-                if self.settings.sync != SyncPolicy::Never {
-                    claim.synced = self.journal.stats().written.get();
+                if is_up(&self.journal) && self.settings.sync != SyncPolicy::Never {
+                    self.claim(written, written);
                 }
             }
-            Op::Snapshot => {
-                let position = self.journal.position();
-                write_snapshot(&self.disk, position, &self.table);
-                snapshot::drop_before(&self.disk, position).unwrap();
-                self.journal.drop_before(position).unwrap();
-                claim.committed = claim.committed.max(position.get());
-                claim.synced = claim.synced.max(position.get());
-            }
-            Op::Reopen => {
-                self.journal.commit();
-                self.journal.sync(NOW);
-                let (table, next) = recover(&self.disk);
-                assert_eq!(table, self.table, "nothing was lost, there was no crash");
-                assert_eq!(next, self.journal.position());
-                self.journal = open(&self.disk, self.settings, next);
-                claim.committed = next.get();
-                if self.settings.sync != SyncPolicy::Never {
-                    claim.synced = next.get();
-                }
-            }
+            Op::Snapshot => self.snapshot(),
+            Op::Reopen => self.reopen(),
         }
-        assert!(is_up(&self.journal));
-        claim.calls = self.disk.calls();
-        self.claims.push(claim);
+    }
+
+    fn append(&mut self, number: u8) {
+        let position = self.journal.position().get();
+        let change = if position.is_multiple_of(4) {
+            Change { id: id(number.into()), outcome: None }
+        } else {
+            grey(number.into(), NOW.as_unix_secs() + position)
+        };
+        self.journal.append(NOW, change);
+        make(&mut self.table, change);
+        self.log.push(change);
+    }
+
+    fn reopen(&mut self) {
+        self.journal.commit();
+        self.journal.sync(NOW);
+        if !is_up(&self.journal) {
+            return;
+        }
+        let (table, next) = recover(&self.disk);
+        assert_eq!(table, self.table, "nothing was lost, there was no crash");
+        assert_eq!(next, self.journal.position());
+        self.journal = open(&self.disk, self.settings, next);
+        if is_up(&self.journal) {
+            let is_synced = self.settings.sync != SyncPolicy::Never;
+            self.claim(next.get(), if is_synced { next.get() } else { 0 });
+        }
     }
 
     /// What is certain at a cut after `calls` calls.
@@ -164,10 +193,10 @@ fn make(table: &mut Table, change: Change) {
 }
 
 /// Two words a tuple, one tuple a bucket.
-fn write_snapshot(disk: &SimulatedDisk, position: Position, table: &Table) {
+fn write_snapshot(disk: &SimulatedDisk, position: Position, table: &Table) -> io::Result<u64> {
     let timing = Timing::DEFAULT;
     let header = Header { position, key_fingerprint: KEY, timing, shards: 4, created: NOW };
-    let mut writer = Writer::create(disk, &header).unwrap();
+    let mut writer = Writer::create(disk, &header)?;
     for index in 0..4 {
         let mut bytes = Vec::new();
         for (id, tuple) in table.iter().filter(|(id, _)| **id % 4 == u64::from(index)) {
@@ -176,9 +205,9 @@ fn write_snapshot(disk: &SimulatedDisk, position: Position, table: &Table) {
             bytes.resize(bytes.len() + 48, 0);
         }
         let buckets = (bytes.len() / 64) as u32;
-        writer.shard(&ShardHeader { index, buckets, seen: NOW, swept: NOW }, &bytes).unwrap();
+        writer.shard(&ShardHeader { index, buckets, seen: NOW, swept: NOW }, &bytes)?;
     }
-    writer.finish().unwrap();
+    writer.finish()
 }
 
 /// As the store does it: the newest snapshot, and the journal from there on.
@@ -221,6 +250,7 @@ proptest! {
         let sync = if always { SyncPolicy::Always } else { SyncPolicy::Regularly };
         let mut run = Run::on(SimulatedDisk::new(), sync);
         ops.iter().for_each(|op| run.perform(*op));
+        prop_assert!(is_up(&run.journal));
         for calls in 0..=run.disk.calls() {
             let disk = run.disk.after_kill(calls, torn);
             let (table, _) = recover(&disk);
@@ -244,6 +274,7 @@ proptest! {
         let sync = if always { SyncPolicy::Always } else { SyncPolicy::Regularly };
         let mut run = Run::on(SimulatedDisk::new(), sync);
         ops.iter().for_each(|op| run.perform(*op));
+        prop_assert!(is_up(&run.journal));
         for calls in 0..=run.disk.calls() {
             let certain = run.claims_at(calls).synced;
             for fate in [Fate::Lost, Fate::Kept] {
@@ -257,6 +288,48 @@ proptest! {
             Run::on(disk.clone(), sync);
             prop_assert_eq!(recover(&disk).0, table);
         }
+    }
+
+    /// Any call refused, once; each second it is looked whether all is well.
+    #[test]
+    fn what_is_claimed_is_kept_whichever_call_fails(
+        ops in ops(),
+        always: bool,
+        fault in prop_oneof![
+            Just(Fault::Full { free_bytes: 0 }),
+            Just(Fault::Full { free_bytes: 70 }),
+            Just(Fault::ReadOnly),
+            Just(Fault::Broken),
+            Just(Fault::Denied),
+        ],
+        seed: u64,
+    ) {
+        let sync = if always { SyncPolicy::Always } else { SyncPolicy::Regularly };
+        let mut faults = 0;
+        for failing in 0..200 {
+            let disk = SimulatedDisk::new();
+            disk.fail_once(failing, fault);
+            let mut run = Run::on(disk.clone(), sync);
+            for op in &ops {
+                run.perform(*op);
+                run.upkeep();
+            }
+            run.upkeep();
+            prop_assert!(is_up(&run.journal), "call {failing}: {:?}", run.journal.health());
+            faults += run.journal.stats().faults;
+            for calls in failing..=disk.calls() {
+                let claims = run.claims_at(calls);
+                let (table, _) = recover(&disk.after_kill(calls, 40));
+                prop_assert!(run.is_piecemeal(&table, claims.committed), "kill: {table:?}");
+                let (table, _) = recover(&disk.after_power_cut(calls, Fate::Mixed(seed)));
+                prop_assert!(run.is_piecemeal(&table, claims.synced), "power cut: {table:?}");
+            }
+            if failing > disk.calls() {
+                break;
+            }
+        }
+        let may_fit = matches!(fault, Fault::Full { free_bytes: 1.. });
+        prop_assert!(faults > 0 || may_fit);
     }
 
     /// A crash, on from there, and another crash.
