@@ -17,13 +17,15 @@ use crate::listener;
 use crate::load::{Load, Tally, Traffic, Verdict};
 use crate::machine::{Machine, random_seed};
 use crate::process::{self, Pinned, Process, Started};
-use crate::product;
+use crate::product::{self, Keeping};
 use crate::reply::{self, Actions, Reply};
-use crate::report::{DecisionLog, Latency, Method, Report, Sample, ServerFacts};
+use crate::report::{DecisionLog, IN_MEMORY, Latency, Method, Report, Sample, ServerFacts};
 use crate::request::{Mix, Requests, Share};
 
 /// Without a list, the numbers of connections that the goals are about.
 const CONNECTIONS: [usize; 3] = [10, 100, 1_000];
+/// What the xgrey of this build is called in the report.
+const PRODUCT: &str = "xgrey";
 /// Connections that tuples become known over.
 const PRIME_CONNECTIONS: usize = 32;
 /// How long each pass over the tuples that become known may take, so that a slow server doesn't
@@ -50,6 +52,9 @@ pub(crate) struct Options {
     /// Numbers of connections, each of them measured [default: 10,100,1000]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = parse_connections)]
     connections: Vec<usize>,
+    /// Measure the xgrey of this build beside it, with its tuples in memory alone: what the disk costs
+    #[arg(long)]
+    beside_memory: bool,
     /// How long each measurement takes
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     seconds: Duration,
@@ -202,10 +207,16 @@ fn servers(
         }
         (None, None) => {
             let log = options.decision_log.unwrap_or(DecisionLog::Off);
-            of_ours("xgrey".to_owned(), product::start(cpu, directory, log)?, traffic())
+            let started = product::start(cpu, directory, log, Keeping::OnDisk)?;
+            of_ours(PRODUCT.to_owned(), started, traffic())
         }
     };
     let mut servers = vec![of_ours("null".to_owned(), null, traffic()), tested];
+    if options.beside_memory {
+        let log = options.decision_log.unwrap_or(DecisionLog::Off);
+        let started = product::start(cpu, directory, log, Keeping::InMemory)?;
+        servers.push(of_ours(IN_MEMORY.to_owned(), started, traffic()));
+    }
     for (name, address) in &options.beside {
         let beside = running(cpu, name.clone(), *address, None, traffic());
         servers.push(beside.with_context(|| format!("--beside {address}"))?);

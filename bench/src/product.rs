@@ -19,11 +19,36 @@ const EMBARGO: &str = "1s";
 /// After so long a second has passed by any clock that counts whole seconds.
 pub(crate) const EMBARGO_OVER: Duration = Duration::from_secs(2);
 
-/// Starts the xgrey of the same build on one CPU. `directory` is an empty one.
+/// Where it keeps its tuples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// As it comes: on disk, synced each second, with their addresses.
+    OnDisk,
+    /// In memory alone.
+    InMemory,
+}
+
+impl Keeping {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::OnDisk => "kept",
+            Self::InMemory => "in-memory",
+        }
+    }
+}
+
+/// Starts the xgrey of the same build on one CPU, with a folder of its own in `directory`.
 ///
 /// # Errors
 /// When there is no such program, or it does not start.
-pub(crate) fn start(cpu: usize, directory: &Path, log: DecisionLog) -> anyhow::Result<Started> {
+pub(crate) fn start(
+    cpu: usize,
+    directory: &Path,
+    log: DecisionLog,
+    keeping: Keeping,
+) -> anyhow::Result<Started> {
+    let directory = &directory.join(keeping.word());
+    fs::create_dir(directory)?;
     let program = std::env::current_exe()?.with_file_name("xgrey");
     if !program.is_file() {
         bail!(
@@ -34,7 +59,8 @@ pub(crate) fn start(cpu: usize, directory: &Path, log: DecisionLog) -> anyhow::R
     }
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
     let file = directory.join("xgrey.toml");
-    fs::write(&file, configuration(address, directory, log)).context("write xgrey.toml")?;
+    fs::write(&file, configuration(address, directory, log, keeping))
+        .context("write xgrey.toml")?;
     let (state, runtime) = (directory.join("state"), directory.join("run"));
     for made in [&state, &runtime] {
         fs::create_dir(made)?;
@@ -53,7 +79,12 @@ pub(crate) fn start(cpu: usize, directory: &Path, log: DecisionLog) -> anyhow::R
         .with_context(|| format!("start {}", program.display()))
 }
 
-fn configuration(address: SocketAddr, directory: &Path, log: DecisionLog) -> String {
+fn configuration(
+    address: SocketAddr,
+    directory: &Path,
+    log: DecisionLog,
+    keeping: Keeping,
+) -> String {
     let decisions = match log {
         DecisionLog::Off => "decisions = false".to_owned(),
         DecisionLog::On => {
@@ -61,10 +92,14 @@ fn configuration(address: SocketAddr, directory: &Path, log: DecisionLog) -> Str
             format!("decisions = true\ndecision_file = \"{}\"", file.display())
         }
     };
+    let store = match keeping {
+        Keeping::OnDisk => "",
+        Keeping::InMemory => "[store]\njournal = false\nkeep_text = false\n\n",
+    };
     format!(
         "embargo = \"{EMBARGO}\"\n\n\
          [[listen]]\nprotocol = \"postfix\"\naddress = \"{address}\"\n\n\
-         [log]\n{decisions}\n"
+         {store}[log]\n{decisions}\n"
     )
 }
 
@@ -76,7 +111,7 @@ mod tests {
     fn the_configuration_names_its_port_and_its_log() {
         let address = SocketAddr::from(([127, 0, 0, 1], 10023));
         let directory = Path::new("/tmp/bench");
-        insta::assert_snapshot!(configuration(address, directory, DecisionLog::On), @r#"
+        insta::assert_snapshot!(configuration(address, directory, DecisionLog::On, Keeping::OnDisk), @r#"
         embargo = "1s"
 
         [[listen]]
@@ -87,7 +122,8 @@ mod tests {
         decisions = true
         decision_file = "/tmp/bench/decisions.log"
         "#);
-        let off = configuration(address, directory, DecisionLog::Off);
-        assert!(off.ends_with("[log]\ndecisions = false\n"), "{off}");
+        let off = configuration(address, directory, DecisionLog::Off, Keeping::InMemory);
+        let end = "[store]\njournal = false\nkeep_text = false\n\n[log]\ndecisions = false\n";
+        assert!(off.ends_with(end), "{off}");
     }
 }

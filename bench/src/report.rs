@@ -130,6 +130,9 @@ pub(crate) enum DecisionLog {
     Off,
 }
 
+/// What the xgrey that keeps its tuples in memory alone is called.
+pub(crate) const IN_MEMORY: &str = "xgrey in memory";
+
 /// One server with one number of connections, over all rounds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{DecisionLog, Row};
+use super::{DecisionLog, IN_MEMORY, Row};
 
 /// The lowest share of the null server's requests/s, by number of connections.
 const RATE_MIN: [(usize, f64); 3] = [(10, 0.85), (100, 0.90), (1_000, 0.85)];
@@ -16,6 +16,11 @@ const P99_MAX: f64 = 1.5;
 /// Requests/s as a multiple of postgrey's, at 10 connections.
 const POSTGREY_MIN: f64 = 40.0;
 const POSTGREY_CONNECTIONS: usize = 10;
+
+/// Requests/s with tuples kept on disk, as a share of that with tuples in memory alone, at 100
+/// connections.
+const ON_DISK_MIN: f64 = 0.95;
+const ON_DISK_CONNECTIONS: usize = 100;
 
 /// One goal, and what was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -86,6 +91,14 @@ pub(super) fn judge(rows: &[Row], decision_log: Option<DecisionLog>) -> Vec<Goal
     goals.extend(postgreys.map(|row| {
         let measured = row.tested_rate_ratio.map(|ratio| ratio.median);
         let wanted = (Bound::AtLeast, POSTGREY_MIN);
+        Goal::new("requests/s", &row.server, row.connections, measured, wanted)
+    }));
+    let in_memory = rows.iter().filter(|row| {
+        row.connections == ON_DISK_CONNECTIONS && row.server_index > 1 && row.server == IN_MEMORY
+    });
+    goals.extend(in_memory.map(|row| {
+        let measured = row.tested_rate_ratio.map(|ratio| ratio.median);
+        let wanted = (Bound::AtLeast, ON_DISK_MIN);
         Goal::new("requests/s", &row.server, row.connections, measured, wanted)
     }));
     goals
