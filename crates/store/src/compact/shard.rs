@@ -111,6 +111,9 @@ pub(super) struct Shard {
     scale: Arc<Scale>,
     /// When it was last swept.
     swept: Timestamp,
+    /// When a search for room last failed, if nothing was freed since. One such search a second is
+    /// enough: in a flood, they would be all that is done.
+    no_room: Option<Timestamp>,
     limits: Limits,
     tally: Tally,
 }
@@ -123,6 +126,7 @@ impl Shard {
             table: Table::new(buckets),
             seen: scale.at(never),
             swept: never,
+            no_room: None,
             scale,
             limits,
             tally: Tally::default(),
@@ -204,6 +208,7 @@ impl Shard {
         let place = self.table.find(Fingerprint::of(id))?;
         let tuple = self.read(self.table.get(place));
         self.table.set(place, Slot::EMPTY);
+        self.no_room = None;
         if self.is_expired(tuple) {
             self.tally.expire(tuple.state);
             return None;
@@ -301,6 +306,7 @@ impl Shard {
         });
         self.seen = scale.at(now);
         self.swept = now;
+        self.no_room = None;
         self.scale = scale;
     }
 
@@ -339,6 +345,7 @@ impl Shard {
             slot
         });
         self.swept = now;
+        self.no_room = None;
     }
 
     /// What a slot in use stands for.
@@ -379,6 +386,9 @@ impl Shard {
                 self.write(place, id, tuple, told);
                 return true;
             }
+            if self.no_room == Some(self.seen.now()) {
+                return false;
+            }
             if let Some((place, was)) = self.make_room(fingerprint) {
                 if !was.is_empty() {
                     self.give_up(was, told);
@@ -387,6 +397,7 @@ impl Shard {
                 return true;
             }
             if !self.grow() {
+                self.no_room = Some(self.seen.now());
                 return false;
             }
         }
@@ -437,6 +448,7 @@ impl Shard {
         if let Some(place) = self.table.highest_near(fingerprint, rank) {
             self.give_up(self.table.get(place), told);
             self.table.set(place, Slot::EMPTY);
+            self.no_room = None;
         }
     }
 
