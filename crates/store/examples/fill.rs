@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut number = |default| numbers.next().unwrap_or(Ok(default));
     let tuples: u64 = number(1_000_000)?;
     // By default a bound that is never reached: then this is about what is needed.
-    let bound = Bound::new(number((tuples * 16 >> 20).max(6 << 10))? << 20)?;
+    let bound = Bound::new(number(((tuples * 16) >> 20).max(6 << 10))? << 20)?;
     let parts = number(1)?;
     let timing = Timing::DEFAULT;
     let before = resident_bytes();

@@ -205,6 +205,9 @@ impl Shard {
         told: &mut impl Recorder,
     ) -> Option<Tuple> {
         self.advance(now);
+        // Whether or not anything is known: under a timing that is longer, what has expired here
+        // would come back from what was told before.
+        told.changed(id, None);
         let place = self.table.find(Fingerprint::of(id))?;
         let tuple = self.read(self.table.get(place));
         self.table.set(place, Slot::EMPTY);
@@ -214,7 +217,6 @@ impl Shard {
             return None;
         }
         *self.tally.of(tuple.state) -= 1;
-        told.changed(id, None);
         Some(tuple)
     }
 
