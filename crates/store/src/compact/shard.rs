@@ -111,6 +111,9 @@ pub(super) struct Shard {
     scale: Arc<Scale>,
     /// When it was last swept.
     swept: Timestamp,
+    /// When a search for room last failed, if nothing was freed since. One such search a second is
+    /// enough: in a flood, they would be all that is done.
+    no_room: Option<Timestamp>,
     limits: Limits,
     tally: Tally,
 }
@@ -123,6 +126,7 @@ impl Shard {
             table: Table::new(buckets),
             seen: scale.at(never),
             swept: never,
+            no_room: None,
             scale,
             limits,
             tally: Tally::default(),
@@ -201,15 +205,18 @@ impl Shard {
         told: &mut impl Recorder,
     ) -> Option<Tuple> {
         self.advance(now);
+        // Whether or not anything is known: under a timing that is longer, what has expired here
+        // would come back from what was told before.
+        told.changed(id, None);
         let place = self.table.find(Fingerprint::of(id))?;
         let tuple = self.read(self.table.get(place));
         self.table.set(place, Slot::EMPTY);
+        self.no_room = None;
         if self.is_expired(tuple) {
             self.tally.expire(tuple.state);
             return None;
         }
         *self.tally.of(tuple.state) -= 1;
-        told.changed(id, None);
         Some(tuple)
     }
 
@@ -301,6 +308,7 @@ impl Shard {
         });
         self.seen = scale.at(now);
         self.swept = now;
+        self.no_room = None;
         self.scale = scale;
     }
 
@@ -339,6 +347,7 @@ impl Shard {
             slot
         });
         self.swept = now;
+        self.no_room = None;
     }
 
     /// What a slot in use stands for.
@@ -379,6 +388,9 @@ impl Shard {
                 self.write(place, id, tuple, told);
                 return true;
             }
+            if self.no_room == Some(self.seen.now()) {
+                return false;
+            }
             if let Some((place, was)) = self.make_room(fingerprint) {
                 if !was.is_empty() {
                     self.give_up(was, told);
@@ -387,6 +399,7 @@ impl Shard {
                 return true;
             }
             if !self.grow() {
+                self.no_room = Some(self.seen.now());
                 return false;
             }
         }
@@ -437,6 +450,7 @@ impl Shard {
         if let Some(place) = self.table.highest_near(fingerprint, rank) {
             self.give_up(self.table.get(place), told);
             self.table.set(place, Slot::EMPTY);
+            self.no_room = None;
         }
     }
 
@@ -477,13 +491,14 @@ impl Shard {
     }
 
     /// The next size: 1/8 to 3/8 more, 1/4 in the mean. Not the same for each shard, or they would
-    /// all grow in the same minute, and all be a quarter too large in the next.
+    /// all grow in the same minute, and all be a quarter too large in the next. The last step is not
+    /// shorter than the others: to build a table that is almost full takes long, and may fail.
     fn larger(&self, buckets: u32) -> u32 {
+        let max = self.limits.buckets_max;
         let dice = (self.limits.share.index() ^ buckets).wrapping_mul(0x9e37_79b9) >> 24;
         let more = u64::from(buckets) * (128 + u64::from(dice)) / 1024;
         let larger = (u64::from(buckets) + more.max(1)).max(u64::from(BUCKETS_MIN));
-        let larger = larger.min(u64::from(self.limits.buckets_max)) as u32;
-        whole_pages(larger).min(self.limits.buckets_max)
+        if larger + larger / 8 >= u64::from(max) { max } else { whole_pages(larger as u32) }
     }
 
     /// Puts all that has not expired into a table of that size. `false`, with nothing changed, if
@@ -547,15 +562,20 @@ mod tests {
             let shard = Shard { limits: limits(20_000, index), ..shard(0) };
             let next = move |&buckets: &u32| Some(shard.larger(buckets));
             let sizes = std::iter::successors(Some(0), next);
-            sizes.take_while(|&buckets| buckets < 20_000).collect::<Vec<_>>()
+            sizes.take_while(|&buckets| buckets < 20_000).chain([20_000]).collect::<Vec<_>>()
         };
         let mut steps = 0;
         for index in 0..100 {
             let sizes = sizes(index);
             assert_eq!(sizes[1], BUCKETS_MIN, "{sizes:?}");
-            for pair in sizes[1..].windows(2) {
-                assert!(pair[1] > pair[0] && pair[1] <= pair[0] * 11 / 8 + 64, "{sizes:?}");
+            let pairs: Vec<_> = sizes[1..].windows(2).collect();
+            let (last, others) = pairs.split_last().unwrap();
+            for pair in others {
+                let rounding = if pair[1] < 256 { 1 } else { 64 };
+                let range = pair[0] + pair[0] / 8 - 1..=pair[0] * 11 / 8 + rounding;
+                assert!(pair[1] > pair[0] && range.contains(&pair[1]), "{sizes:?}");
             }
+            assert!((last[0] * 10 / 9..=last[0] * 8 / 5).contains(&last[1]), "{sizes:?}");
             steps += sizes.len();
         }
         // From 2 to 20,000 are 41 times a quarter, but for the first sizes, which are so small that

@@ -1,11 +1,10 @@
-//! The compact store as a whole: promises, a model beside it, time, the bound, threads.
+//! The compact store as a whole: promises, time, the bound, threads, copies.
 
-use std::collections::BTreeMap;
+mod model;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use greylist::tuple::judge;
 use greylist::{HashKey, Secs, State, Timestamp, Timing, Touch, Tuple, TupleKey};
-use proptest::prelude::*;
 
 use super::{Bound, BoundTooSmall, CompactConfig, CompactStore};
 use crate::conformance::{conforms, key};
@@ -64,194 +63,6 @@ fn a_bound_too_small_to_share_out_is_refused() {
     assert_eq!(Bound::new(SMALL - 1), Err(BoundTooSmall { bytes: SMALL - 1 }));
     let said = BoundTooSmall { bytes: 4096 }.to_string();
     assert_eq!(said, "4096 bytes are too few for the table of tuples: it needs at least 2 MiB");
-}
-
-// --- A model beside it: a map, and the state machine itself.
-
-#[derive(Clone, Debug)]
-enum Op {
-    Touch(u8),
-    Peek(u8),
-    Put { number: u8, state: State, age: u32 },
-    Forget(u8),
-    Forward(u32),
-    Back(u32),
-    SweepSome,
-}
-
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let state = prop_oneof![Just(State::Grey), Just(State::White)];
-    let op = prop_oneof![
-        12 => any::<u8>().prop_map(Op::Touch),
-        2 => any::<u8>().prop_map(Op::Peek),
-        3 => (any::<u8>(), state, jumps())
-            .prop_map(|(number, state, age)| Op::Put { number, state, age }),
-        1 => any::<u8>().prop_map(Op::Forget),
-        6 => jumps().prop_map(Op::Forward),
-        1 => jumps().prop_map(Op::Back),
-        2 => Just(Op::SweepSome),
-    ];
-    prop::collection::vec(op, 1..150)
-}
-
-/// Seconds to months, and with zeal whatever could be an edge.
-fn jumps() -> impl Strategy<Value = u32> {
-    const EDGES: [u32; 9] = [
-        60,
-        6 * 3600,
-        18 * 3600,
-        24 * 3600,
-        36 * DAY,
-        65_536,
-        2 * 65_536,
-        65_536 - 6 * 3600,
-        65_536 * 60,
-    ];
-    prop_oneof![
-        4 => 0u32..3,
-        3 => 0u32..200,
-        3 => (prop::sample::select(&EDGES[..]), 0u32..130)
-            .prop_map(|(edge, off)| (edge + off).saturating_sub(65)),
-        2 => 0u32..100_000,
-        1 => 0u32..200 * DAY,
-    ]
-}
-
-/// 64 keys: half of them anywhere, half in one shard, which they fill to beyond its first tables.
-fn few_keys(number: u8) -> TupleKey {
-    let key = key(u64::from(number % 64));
-    if number % 64 < 32 { key } else { TupleKey(key.0 >> 11) }
-}
-
-struct Model {
-    timing: Timing,
-    grey_unit: u64,
-    white_unit: u64,
-    now: Timestamp,
-    known: BTreeMap<TupleKey, Tuple>,
-}
-
-impl Model {
-    fn new(timing: Timing) -> Self {
-        Self {
-            timing,
-            grey_unit: u64::from(timing.window().get()).div_ceil(18 * 3600),
-            white_unit: (u64::from(timing.lifetime().get()) * 5).div_ceil(4 * 65_536),
-            now: Timestamp::from_unix_secs(0),
-            known: BTreeMap::new(),
-        }
-    }
-
-    /// A window of more than 18 hours is counted in units, rounded down.
-    fn remember(&mut self, key: TupleKey, tuple: Tuple) {
-        let since = tuple.since.min(self.now).as_unix_secs();
-        let since = match tuple.state {
-            State::Grey => since - since % self.grey_unit,
-            State::White => since,
-        };
-        let since = Timestamp::from_unix_secs(since);
-        self.known.insert(key, Tuple { since, ..tuple });
-    }
-
-    /// Whether the store may still know a white tuple though its lifetime is over: for less than
-    /// one unit.
-    fn may_linger(&self, key: TupleKey) -> bool {
-        self.known.get(&key).is_some_and(|tuple| {
-            tuple.state == State::White
-                && u64::from(self.now.since(tuple.since).get())
-                    < u64::from(self.timing.lifetime().get()) + self.white_unit
-        })
-    }
-
-    fn touch(&mut self, key: TupleKey, seen: Touch) -> Touch {
-        let (mut touch, mut tuple) = judge(&self.timing, self.known.get(&key).copied(), self.now);
-        if seen == Touch::Known && self.may_linger(key) {
-            (touch, tuple) = (seen, Tuple { state: State::White, since: self.now });
-        }
-        self.remember(key, tuple);
-        touch
-    }
-
-    /// Whether `seen` is what a peek may show.
-    fn allows(&self, key: TupleKey, seen: Option<Tuple>) -> bool {
-        let known = self.known.get(&key).copied();
-        match (known.filter(|tuple| !tuple.expired(&self.timing, self.now)), seen) {
-            (None, None) => true,
-            (None, Some(seen)) => seen.state == State::White && self.may_linger(key),
-            (Some(_), None) => false,
-            (Some(known), Some(seen)) => {
-                let later = match known.state {
-                    State::Grey => 0,
-                    State::White => self.white_unit as u32 - 1,
-                };
-                known.state == seen.state
-                    && known.since <= seen.since
-                    && seen.since <= known.since.after(Secs::new(later)).min(self.now)
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 512 } else { 20_000 }))]
-
-    #[test]
-    fn the_table_is_the_state_machine_whatever_happens_to_time(
-        timing in prop::sample::select(vec![
-            Timing::DEFAULT,
-            Timing::RFC6647,
-            timing(60, 18 * 3600, DAY),
-            timing(1, 2, 3),
-            timing(3600, 40 * DAY, 10 * DAY),
-            timing(60, u32::MAX, u32::MAX),
-        ]),
-        bound in prop_oneof![Just(SMALL), Just(LARGE)],
-        ops in ops(),
-    ) {
-        let store = store(timing, bound);
-        let mut model = Model::new(timing);
-        // What the caller's clock says: unlike the store's time, it may step back.
-        let mut clock = START;
-        for op in ops {
-            if !matches!(op, Op::Forward(_) | Op::Back(_)) {
-                model.now = model.now.max(clock);
-            }
-            match op {
-                Op::Touch(number) => {
-                    let touch = store.touch_one(clock, few_keys(number));
-                    prop_assert_eq!(touch, model.touch(few_keys(number), touch), "{:?}", op);
-                }
-                Op::Peek(number) => {
-                    let seen = peek(&store, clock, few_keys(number));
-                    prop_assert!(model.allows(few_keys(number), seen), "{:?}: {:?}", op, seen);
-                }
-                Op::Put { number, state, age } => {
-                    let since = Timestamp::from_unix_secs(clock.as_unix_secs() - u64::from(age));
-                    let tuple = Tuple { state, since };
-                    let placed = ready(store.put(clock, few_keys(number), tuple)).unwrap();
-                    if tuple.expired(&timing, model.now) {
-                        prop_assert_eq!(placed, Placed::Expired);
-                        model.known.remove(&few_keys(number));
-                    } else {
-                        prop_assert_eq!(placed, Placed::Stored);
-                        model.remember(few_keys(number), tuple);
-                    }
-                }
-                Op::Forget(number) => {
-                    let seen = ready(store.forget(clock, few_keys(number))).unwrap();
-                    prop_assert!(model.allows(few_keys(number), seen), "{:?}: {:?}", op, seen);
-                    model.known.remove(&few_keys(number));
-                }
-                Op::Forward(secs) => clock = clock.after(Secs::new(secs)),
-                Op::Back(secs) => {
-                    clock = Timestamp::from_unix_secs(clock.as_unix_secs() - u64::from(secs));
-                }
-                Op::SweepSome => store.sweep_some(clock),
-            }
-        }
-        let stats = store.stats();
-        prop_assert_eq!((stats.no_room, stats.evicted_grey, stats.evicted_white), (0, 0, 0));
-    }
 }
 
 // --- Time.
@@ -446,7 +257,7 @@ fn what_has_expired_goes_before_what_has_not() {
         store.touch_one(at(6 * 3600 + 1), key(number));
     }
     let after = store.stats();
-    assert!(after.expired > half * 9 / 10, "{after:?}");
+    assert!(after.expired > half * 8 / 10, "{after:?}");
     assert!((after.evicted_grey - before.evicted_grey) * 100 < half, "{after:?}");
 }
 
