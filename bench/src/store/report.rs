@@ -16,7 +16,7 @@ use super::watch::{Extremes, Point};
 use crate::machine::Machine;
 use crate::state::Seen;
 
-pub(crate) use goals::Goal;
+pub(crate) use goals::{Goal, LARGE_TUPLES_MIN};
 
 /// How it was measured.
 #[derive(Clone, Debug, Serialize)]

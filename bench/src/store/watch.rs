@@ -43,6 +43,17 @@ impl Point {
     }
 }
 
+/// Fewer points, each with the mean rate of its neighbours: no more than `most`.
+pub(super) fn thinned(points: &[Point], most: usize) -> Vec<Point> {
+    let mean = |points: &[Point]| -> Option<Point> {
+        let rates: Vec<f64> = points.iter().filter_map(|point| point.per_cpu_second).collect();
+        let per_cpu_second =
+            (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
+        points.last().map(|last| Point { per_cpu_second, ..*last })
+    };
+    points.chunks(points.len().div_ceil(most).max(1)).filter_map(mean).collect()
+}
+
 /// The most that was seen of something, and how many tuples were live then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Most {
@@ -172,6 +183,16 @@ impl Extremes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn points_are_thinned_out_by_their_mean() {
+        let points: Vec<Point> = (1..=1_000).map(crate::store::report::tests::point).collect();
+        let thinned = thinned(&points, 250);
+        assert_eq!(thinned.len(), 250);
+        assert_eq!(thinned[0].made, points[3].made);
+        let rates = points[..4].iter().filter_map(|point| point.per_cpu_second).sum::<f64>();
+        assert_eq!(thinned[0].per_cpu_second, Some(rates / 4.0));
+    }
 
     #[test]
     fn what_a_tuple_takes_is_judged_from_ten_million_on() {

@@ -12,7 +12,7 @@ use crate::store::meter::Cost;
 /// The number that the project exists for; what is only asked of a run of that size is not asked of
 /// a much smaller one.
 const TUPLES: u64 = 2_160_000_000;
-const LARGE_TUPLES_MIN: u64 = 1_000_000_000;
+pub(crate) const LARGE_TUPLES_MIN: u64 = 1_000_000_000;
 
 /// Resident bytes of the whole process for each live tuple, in a large run at full size.
 const BYTES_MAX: f64 = 9.0;
