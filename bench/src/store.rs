@@ -14,16 +14,16 @@
 
 mod chart;
 mod check;
-mod course;
+pub(crate) mod course;
 mod measure;
-mod meter;
-mod numbers;
-mod plan;
-mod progress;
-mod report;
+pub(crate) mod meter;
+pub(crate) mod numbers;
+pub(crate) mod plan;
+pub(crate) mod progress;
+pub(crate) mod report;
 mod run;
-mod subject;
-mod watch;
+pub(crate) mod subject;
+pub(crate) mod watch;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

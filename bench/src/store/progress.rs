@@ -36,7 +36,7 @@ const POINTS_SHOWN: usize = 120;
 const BYTES_SHOWN_MAX: f64 = 24.0;
 
 /// Somebody who looks on.
-pub(super) struct Display {
+pub(crate) struct Display {
     kind: Kind,
     /// Tuples that will come.
     tuples: u64,
@@ -57,7 +57,7 @@ enum Colours {
 
 impl Display {
     /// For a run in which so many tuples will come.
-    pub(super) fn new(tuples: u64) -> Self {
+    pub(crate) fn new(tuples: u64) -> Self {
         let kind = if std::io::stderr().is_terminal() {
             // See no-color.org.
             let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -70,7 +70,7 @@ impl Display {
     }
 
     /// How long it wants to be left alone after it was shown something.
-    pub(super) fn pause(&self) -> Duration {
+    pub(crate) fn pause(&self) -> Duration {
         match self.kind {
             Kind::Terminal { .. } => REDRAWN_EVERY,
             Kind::Lines => LINE_EVERY,
@@ -78,13 +78,13 @@ impl Display {
     }
 
     /// Shows how far the run is.
-    pub(super) fn show(&mut self, points: &[Point], now: &Point) {
+    pub(crate) fn show(&mut self, points: &[Point], now: &Point) {
         let [what, how] = status(&self.what, self.tuples, now);
         self.draw(points, &[what, how]);
     }
 
     /// Says what is being done, beginning now.
-    pub(super) fn say(&mut self, what: &str, points: &[Point]) {
+    pub(crate) fn say(&mut self, what: &str, points: &[Point]) {
         what.clone_into(&mut self.what);
         match points.last() {
             Some(last) if matches!(self.kind, Kind::Terminal { .. }) => self.show(points, last),

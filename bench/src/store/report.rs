@@ -16,7 +16,8 @@ use super::watch::{Extremes, Point};
 use crate::machine::Machine;
 use crate::state::Seen;
 
-pub(crate) use goals::{Goal, LARGE_TUPLES_MIN};
+pub(crate) use goals::{Goal, LARGE_TUPLES_MIN, Side};
+pub(crate) use text::write_goals;
 
 /// How it was measured.
 #[derive(Clone, Debug, Serialize)]

@@ -44,7 +44,7 @@ impl Point {
 }
 
 /// Fewer points, each with the mean rate of its neighbours: no more than `most`.
-pub(super) fn thinned(points: &[Point], most: usize) -> Vec<Point> {
+pub(crate) fn thinned(points: &[Point], most: usize) -> Vec<Point> {
     let mean = |points: &[Point]| -> Option<Point> {
         let rates: Vec<f64> = points.iter().filter_map(|point| point.per_cpu_second).collect();
         let per_cpu_second =
@@ -80,7 +80,7 @@ pub(crate) struct Extremes {
 }
 
 /// Keeps points, and shows them.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     step: u64,
     next_point: u64,
     points: Vec<Point>,
@@ -94,7 +94,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// For a run in which so many tuples will come.
-    pub(super) fn new(tuples: u64, display: Display) -> Self {
+    pub(crate) fn new(tuples: u64, display: Display) -> Self {
         let step = (tuples / POINTS).max(1);
         Self {
             step,
@@ -110,19 +110,19 @@ impl Watch {
     }
 
     /// Begins a stretch of first tries.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.stretch = Cost::default();
         self.lap_touches = 0;
         self.lap = Meter::start();
     }
 
     /// Ends it; what it cost, looks not included.
-    pub(super) fn end(&mut self) -> Cost {
+    pub(crate) fn end(&mut self) -> Cost {
         self.stretch + self.lap.cost(self.lap_touches)
     }
 
     /// After each step of so many first tries: looks, if it is time to.
-    pub(super) fn look(&mut self, subject: &Subject, course: &Course, touches: u64) {
+    pub(crate) fn look(&mut self, subject: &Subject, course: &Course, touches: u64) {
         self.lap_touches += touches;
         let now = clock::now();
         let is_due = self.shown.is_none_or(|shown| now - shown >= self.display.pause());
@@ -145,7 +145,7 @@ impl Watch {
     }
 
     /// Says what is being done.
-    pub(super) fn say(&mut self, what: &str) {
+    pub(crate) fn say(&mut self, what: &str) {
         self.display.say(what, &self.points);
     }
 
@@ -164,7 +164,7 @@ impl Watch {
     }
 
     /// All points, and the worst of them.
-    pub(super) fn finish(self) -> (Vec<Point>, Extremes) {
+    pub(crate) fn finish(self) -> (Vec<Point>, Extremes) {
         (self.points, self.extremes)
     }
 }

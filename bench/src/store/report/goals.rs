@@ -51,7 +51,12 @@ pub(crate) enum Side {
 }
 
 impl Goal {
-    fn new(what: impl Into<String>, measured: Option<f64>, side: Side, wanted: f64) -> Self {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        measured: Option<f64>,
+        side: Side,
+        wanted: f64,
+    ) -> Self {
         let met = measured.map(|measured| match side {
             Side::AtLeast => measured >= wanted,
             Side::AtMost => measured <= wanted,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::goals::Side;
+use super::goals::{Goal, Side};
 use super::{Cost, Journal, Kept, Reached, Report, Text};
 use crate::units;
 
@@ -27,7 +27,7 @@ pub(super) fn write(report: &Report) -> String {
     if let Some(kept) = &report.kept {
         write_kept(kept, &mut out);
     }
-    goals(report, &mut out);
+    write_goals(&report.goals, &mut out);
     out
 }
 
@@ -231,11 +231,12 @@ fn write_kept(kept: &Kept, out: &mut String) {
     }
 }
 
-fn goals(report: &Report, out: &mut String) {
-    if !report.goals.is_empty() {
+/// A line for each goal, after an empty one.
+pub(crate) fn write_goals(goals: &[Goal], out: &mut String) {
+    if !goals.is_empty() {
         out.push('\n');
     }
-    for goal in &report.goals {
+    for goal in goals {
         let met = match goal.met {
             Some(true) => "met     ",
             Some(false) => "MISSED  ",
