@@ -43,6 +43,8 @@ pub(crate) struct Opened {
     pub(crate) snapshot_seconds: f64,
     /// From there to the return of the call.
     pub(crate) journal_seconds: f64,
+    /// CPU time of both, of all threads.
+    pub(crate) cpu_seconds: f64,
     /// Tuples loaded from the snapshot.
     pub(crate) loaded: u64,
     /// Changes applied after it.
@@ -84,6 +86,7 @@ pub(crate) fn run(options: &OpenOptions) -> anyhow::Result<()> {
     let mut found = Opened {
         snapshot_seconds: (loaded - begin).as_secs_f64(),
         journal_seconds: (end - loaded).as_secs_f64(),
+        cpu_seconds: clock::process_cpu().as_secs_f64(),
         loaded: recovery.loaded,
         changes: recovery.journal.changes,
         tuples: stats.grey + stats.white,

@@ -142,6 +142,7 @@ fn table(report: &Report) -> Table {
         "changes after it",
         "applied in",
         "changes/s",
+        "CPU time",
         "resident",
     ]);
     let seconds = |seconds: f64| units::duration((seconds * 1e9) as u64);
@@ -161,6 +162,7 @@ fn table(report: &Report) -> Table {
             units::grouped(opened.changes as f64),
             seconds(opened.journal_seconds),
             shown(round.tail_rate()),
+            seconds(opened.cpu_seconds),
             units::memory(opened.resident_bytes),
         ]);
     }
@@ -215,6 +217,7 @@ mod tests {
         let opened = Opened {
             snapshot_seconds,
             journal_seconds: 2.5,
+            cpu_seconds: 5.25,
             loaded: 100_000_000,
             changes: 10_000_000,
             tuples: 105_000_000,
