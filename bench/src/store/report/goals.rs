@@ -102,9 +102,16 @@ pub(super) fn judge(
     goals
 }
 
-/// Whether all that should be kept was.
-pub(super) fn judge_kept(kept: &Kept) -> Goal {
-    Goal::at_most("changes that are in no file", kept.not_kept as f64, 0.0)
+/// Whether all that should be kept was. Texts that come faster than they can be written are dropped
+/// by design, so they are only judged at a pace.
+pub(super) fn judge_kept(method: &Method, kept: &Kept) -> Vec<Goal> {
+    let mut goals = vec![Goal::at_most("changes that are in no file", kept.not_kept as f64, 0.0)];
+    if let (Some(texts), Some(pace)) = (kept.texts, method.pace) {
+        let pace = crate::units::grouped(pace.get() as f64);
+        let what = format!("texts dropped, at {pace} first tries each second");
+        goals.push(Goal::at_most(what, texts.dropped as f64, 0.0));
+    }
+    goals
 }
 
 fn memory(method: &Method, facts: &Facts, extremes: &Extremes) -> Vec<Goal> {
@@ -216,6 +223,18 @@ mod tests {
         refused.reached.last_mut().unwrap().no_room = 3;
         assert!(shown(&method(), &refused).contains("MISSED first tries refused"));
         assert_eq!(facts().reached[1].stop, StopName::Full);
+    }
+
+    #[test]
+    fn dropped_texts_miss_a_goal_only_at_a_pace() {
+        let texts = Some(super::super::Texts { written: 1, dropped: 2, bytes: 3 });
+        let kept = Kept { texts, ..Kept::default() };
+        for (pace, missed) in [(None, 0), (std::num::NonZeroU64::new(300_000), 1)] {
+            let goals = judge_kept(&Method { pace, ..method() }, &kept);
+            assert_eq!(goals.iter().filter(|goal| goal.met == Some(false)).count(), missed);
+        }
+        let lost = judge_kept(&method(), &Kept { not_kept: 1, ..Kept::default() });
+        assert_eq!(lost[0].met, Some(false));
     }
 
     #[test]

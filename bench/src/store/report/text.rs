@@ -46,6 +46,10 @@ fn head(report: &Report, out: &mut String) {
         method.batch,
         method.seed
     );
+    if let Some(pace) = method.pace {
+        let pace = units::grouped(pace.get() as f64);
+        let _ = writeln!(out, "At most {pace} first tries in each second that passed");
+    }
     let _ = match &method.journal {
         Journal::Off => writeln!(out, "Journal off"),
         Journal::On { sync, text } => {
