@@ -17,7 +17,8 @@
 //! | `product.rs` | xgrey as it comes, started in a directory of its own |
 //! | `report.rs` | samples → medians, ratios, goals; text and JSON |
 //! | `store.rs` | the subcommand `store`: the table of tuples, filled, measured and checked |
-//! | `state.rs` | its state directory, and the threads that look after it |
+//! | `recovery.rs` | the subcommand `recovery`: a state directory made, and opened from a cold disk |
+//! | `state.rs` | a store's state directory, and the threads that look after it |
 //! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
 mod clock;
@@ -28,6 +29,7 @@ mod null;
 mod policy;
 mod process;
 mod product;
+mod recovery;
 mod reply;
 mod report;
 mod request;
@@ -62,6 +64,15 @@ enum Command {
     /// Tuples come evenly, as many as are to live in one window, so the table is full when the first
     /// of them expire. What is asked for is compared with the project's goals.
     Store(Box<store::Options>),
+    /// A state directory of so many tuples, read from a cold disk: what its snapshot and its journal
+    /// take, and whether all is there
+    Recovery(Box<recovery::Options>),
+    /// Makes a state directory for `recovery`
+    #[command(hide = true)]
+    RecoveryMake(recovery::MakeOptions),
+    /// Opens one
+    #[command(hide = true)]
+    RecoveryOpen(recovery::OpenOptions),
     /// The null server: finds the end of each request and answers DUNNO
     #[command(hide = true)]
     Null(null::Options),
@@ -74,6 +85,9 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Policy(options) => policy::run(&options),
         Command::Store(options) => store::run(&options),
+        Command::Recovery(options) => recovery::run(&options),
+        Command::RecoveryMake(options) => recovery::make(&options),
+        Command::RecoveryOpen(options) => recovery::open(&options),
         Command::Null(options) => null::run(&options),
         Command::Launch(options) => process::launch(&options),
     };

@@ -167,7 +167,7 @@ impl Seen {
         match event {
             Event::Snapshot(..) => self.snapshots += 1,
             Event::WentDown(down) => {
-                self.faults.push(format!("the journal went down: {}", down.why))
+                self.faults.push(format!("the journal went down: {}", down.why));
             }
             Event::Mended(_) => self.faults.push("the journal was mended".to_owned()),
             Event::SnapshotFailed(why) => self.faults.push(format!("no snapshot: {why}")),

@@ -14,18 +14,19 @@
 
 mod chart;
 mod check;
-mod course;
+pub(crate) mod course;
 mod measure;
-mod meter;
-mod numbers;
-mod plan;
-mod progress;
-mod report;
+pub(crate) mod meter;
+pub(crate) mod numbers;
+pub(crate) mod plan;
+pub(crate) mod progress;
+pub(crate) mod report;
 mod run;
-mod subject;
-mod watch;
+pub(crate) mod subject;
+pub(crate) mod watch;
 
 use std::io::Write as _;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -38,7 +39,7 @@ use numbers::Keys;
 use plan::{After, Plan, Wishes};
 use progress::Display;
 use report::{Journal, Method, Report, Text, Totals};
-use run::Run;
+use run::{Pace, Run};
 use subject::{Keeping, Subject};
 use watch::Watch;
 
@@ -88,6 +89,9 @@ pub(crate) struct Options {
     /// Whether client, sender and recipient of each new tuple are kept too
     #[arg(long, value_name = "on|off", default_value = "off", requires = "journal")]
     text: Text,
+    /// Let no more first tries come in each second that passes [default: as fast as they are answered]
+    #[arg(long, value_name = "N", value_parser = parse_pace)]
+    pace: Option<NonZeroU64>,
     /// Attempts in one batch: what one turn of the service's loop brings
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4_096))]
     batch: u16,
@@ -116,6 +120,10 @@ pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
     });
     let count = digits.parse().ok().or(scaled).filter(|&count: &u64| count <= 1_000_000_000_000);
     count.ok_or_else(|| "a number of tuples is such as 10_000_000 or 216M".to_owned())
+}
+
+fn parse_pace(text: &str) -> Result<NonZeroU64, String> {
+    NonZeroU64::new(parse_count(text)?).ok_or_else(|| "a pace is at least 1 a second".to_owned())
 }
 
 /// `512MiB`, `18GiB`, `1.5GiB`, or a number of bytes.
@@ -165,7 +173,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (keys, batch) = (Keys::new(seed), usize::from(options.batch));
     let mut subject = Subject::new(config, keeping.as_ref(), keys, batch)?;
     let mut watch = Watch::new(plan.made(), Display::new(plan.made()));
-    let facts = Run::new(&plan, &mut subject, &mut watch, options.sample).go()?;
+    let pace = options.pace.map_or(Pace::Unbound, Pace::PerSecond);
+    let facts = Run::new(&plan, &mut subject, &mut watch, options.sample, pace).go()?;
     let kept = subject.finish()?;
     let whole = begin.cost(0);
     let totals = Totals {
@@ -185,6 +194,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             sync: keeping.sync.to_string(),
             text: keeping.text,
         }),
+        pace: options.pace,
         sample: options.sample,
         seed,
     };

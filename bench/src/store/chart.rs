@@ -7,9 +7,10 @@
 
 use anyhow::anyhow;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::report::Report;
-use super::watch::Point;
+use super::report::{self, Journal, LARGE_TUPLES_MIN, Method, Report};
+use super::watch::{Point, thinned};
 use crate::units;
 
 const WIDTH: u32 = 900;
@@ -46,7 +47,7 @@ struct Panel<'a> {
     data: Vec<(f64, f64)>,
     top: f64,
     /// What was set out to be reached: the number, and what it is called.
-    goals: &'a [(f64, &'a str)],
+    goals: Vec<(f64, &'a str)>,
 }
 
 /// Draws a run.
@@ -54,7 +55,7 @@ struct Panel<'a> {
 /// # Errors
 /// When there is nothing to draw.
 pub(super) fn svg(report: &Report) -> anyhow::Result<String> {
-    let bins = bins(&report.points);
+    let bins = thinned(&report.points, BINS);
     let end = report.points.last().map_or(0, |point| point.made) as f64;
     if end <= 0.0 {
         return Err(anyhow!("the run was too short to draw"));
@@ -69,23 +70,40 @@ pub(super) fn svg(report: &Report) -> anyhow::Result<String> {
             ink: RATE,
             data: rates,
             top: (top * 1.1).ceil(),
-            goals: &[(2.0, "to 80 % of the slots: at least 2"), (1.0, "at 92 %: at least 1")],
+            goals: rate_goals(&report.method),
         },
         Panel {
             title: "resident bytes of the whole process for each live tuple",
             ink: BYTES,
             data: bins.iter().map(bytes).filter(|(_, y)| *y <= BYTES_SHOWN_MAX).collect(),
             top: BYTES_SHOWN_MAX,
-            goals: &[
-                (13.0, "from 10 million on: at most 13"),
-                (9.0, "at 2,160 million: at most 9"),
-            ],
+            goals: bytes_goals(&report.method),
         },
     ];
     let mut picture = String::new();
     // The library's errors borrow what is drawn on.
     draw(&mut picture, report, &panels, end).map_err(|error| anyhow!("draw: {error}"))?;
     Ok(with_style(&picture))
+}
+
+fn rate_goals(method: &Method) -> Vec<(f64, &'static str)> {
+    match method.journal {
+        Journal::Off => {
+            vec![(2.0, "to 80 % of the slots: at least 2"), (1.0, "at 92 %: at least 1")]
+        }
+        Journal::On { text: report::Text::Off, .. } => vec![(1.0, "journaled: at least 1")],
+        Journal::On { text: report::Text::On, .. } => {
+            vec![(0.3, "journaled, with text: at least 0.3")]
+        }
+    }
+}
+
+fn bytes_goals(method: &Method) -> Vec<(f64, &'static str)> {
+    let mut goals = vec![(13.0, "from 10 million on: at most 13")];
+    if method.tuples >= LARGE_TUPLES_MIN {
+        goals.push((9.0, "at full size: at most 9"));
+    }
+    goals
 }
 
 fn draw(
@@ -144,8 +162,9 @@ fn half(
         let line = [(0.0, *number), (end, *number)];
         chart.draw_series(DashedLineSeries::new(line, 5, 4, GOAL.bright.stroke_width(1)))?;
         let font = (FONT, 12).into_font().color(&GOAL.bright);
-        let above = (end * 0.01, number + panel.top * 0.055);
-        chart.draw_series([Text::new((*name).to_owned(), above, font)])?;
+        let above = font.pos(Pos::new(HPos::Right, VPos::Bottom));
+        let end_of_line = (end, number + panel.top * 0.01);
+        chart.draw_series([Text::new((*name).to_owned(), end_of_line, above)])?;
     }
     if full < end {
         let line = [(full, 0.0), (full, panel.top)];
@@ -158,17 +177,6 @@ fn half(
         panel.ink.bright.stroke_width(2),
     ))?;
     Ok(())
-}
-
-/// Fewer points, each the mean of its neighbours.
-fn bins(points: &[Point]) -> Vec<Point> {
-    let mean = |points: &[Point]| -> Option<Point> {
-        let rates: Vec<f64> = points.iter().filter_map(|point| point.per_cpu_second).collect();
-        let per_cpu_second =
-            (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
-        points.last().map(|last| Point { per_cpu_second, ..*last })
-    };
-    points.chunks(points.len().div_ceil(BINS).max(1)).filter_map(mean).collect()
 }
 
 /// The picture, with other colours where the reader prefers dark pages.
@@ -217,15 +225,5 @@ mod tests {
     #[test]
     fn what_was_too_short_is_not_drawn() {
         assert!(svg(&Report { points: Vec::new(), ..report() }).is_err());
-    }
-
-    #[test]
-    fn points_are_thinned_out_by_their_mean() {
-        let points: Vec<Point> = (1..=1_000).map(point).collect();
-        let bins = bins(&points);
-        assert_eq!(bins.len(), BINS);
-        assert_eq!(bins[0].made, points[3].made);
-        let rates = points[..4].iter().filter_map(|point| point.per_cpu_second).sum::<f64>();
-        assert_eq!(bins[0].per_cpu_second, Some(rates / 4.0));
     }
 }

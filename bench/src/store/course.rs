@@ -11,50 +11,50 @@ const STEP: u64 = 100_000;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Course {
-    pub(super) line: Timeline,
+pub(crate) struct Course {
+    pub(crate) line: Timeline,
     /// The number that comes next: so many have come.
-    pub(super) next: u64,
+    pub(crate) next: u64,
     /// The second that it comes in.
-    pub(super) second: u32,
-    pub(super) flow: Flow,
+    pub(crate) second: u32,
+    pub(crate) flow: Flow,
 }
 
 /// Whether time goes on as numbers come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(crate) enum Flow {
     Runs,
     Stands,
 }
 
 /// Numbers that come in one second.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Step {
-    pub(super) second: u32,
-    pub(super) numbers: Range<u64>,
+pub(crate) struct Step {
+    pub(crate) second: u32,
+    pub(crate) numbers: Range<u64>,
     /// Whether another second begins after them.
-    pub(super) then: Then,
+    pub(crate) then: Then,
 }
 
 /// What comes after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(crate) enum Then {
     SameSecond,
     NextSecond,
 }
 
 impl Course {
-    pub(super) fn new(line: Timeline) -> Self {
+    pub(crate) fn new(line: Timeline) -> Self {
         Self { line, next: 0, second: 0, flow: Flow::Runs }
     }
 
     /// How many tuples are alive.
-    pub(super) fn live(&self) -> u64 {
+    pub(crate) fn live(&self) -> u64 {
         self.next - self.line.oldest(self.second).min(self.next)
     }
 
     /// Goes one step on, to number `until` at most. None if it is there.
-    pub(super) fn step(&mut self, until: u64) -> Option<Step> {
+    pub(crate) fn step(&mut self, until: u64) -> Option<Step> {
         if self.next >= until {
             return None;
         }
@@ -71,7 +71,7 @@ impl Course {
     }
 
     /// The second in which it will have come to number `until`.
-    pub(super) fn second_at(&self, until: u64) -> u32 {
+    pub(crate) fn second_at(&self, until: u64) -> u32 {
         match self.flow {
             Flow::Runs => self.line.second_of(until).max(self.second),
             Flow::Stands => self.second,

@@ -16,45 +16,45 @@ use greylist::{Timestamp, TupleKey};
 const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 
 /// From here on are the numbers of tuples that nobody ever tries.
-pub(super) const NEVER_SEEN: u64 = 1 << 63;
+pub(crate) const NEVER_SEEN: u64 = 1 << 63;
 
 /// Which number comes when: evenly, so many in each window.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     /// New tuples in a window.
-    pub(super) tuples: u64,
+    pub(crate) tuples: u64,
     /// Seconds.
-    pub(super) window: u32,
+    pub(crate) window: u32,
     /// Seconds; fewer than the window.
-    pub(super) embargo: u32,
+    pub(crate) embargo: u32,
 }
 
 impl Timeline {
     /// The second, from the start, in which tuple `number` first tries.
-    pub(super) fn second_of(&self, number: u64) -> u32 {
+    pub(crate) fn second_of(&self, number: u64) -> u32 {
         let second = u128::from(number) * u128::from(self.window) / u128::from(self.tuples);
         u32::try_from(second).unwrap_or(u32::MAX)
     }
 
     /// The number of the first tuple that tries in this second, or later.
-    pub(super) fn first_of(&self, second: u32) -> u64 {
+    pub(crate) fn first_of(&self, second: u32) -> u64 {
         let number = (u128::from(second) * u128::from(self.tuples)).div_ceil(self.window.into());
         u64::try_from(number).unwrap_or(u64::MAX)
     }
 
     /// The oldest number whose window is still open in this second. A tuple lives through the
     /// whole last second of its window.
-    pub(super) fn oldest(&self, second: u32) -> u64 {
+    pub(crate) fn oldest(&self, second: u32) -> u64 {
         second.checked_sub(self.window).map_or(0, |first| self.first_of(first))
     }
 
     /// The numbers, of those before `next`, that are too early to pass in this second.
-    pub(super) fn early(&self, second: u32, next: u64) -> Range<u64> {
+    pub(crate) fn early(&self, second: u32, next: u64) -> Range<u64> {
         self.youngest_that_pass(second).min(next)..next
     }
 
     /// The numbers that may pass in `second`, and will not have expired in `last`.
-    pub(super) fn passing(&self, second: u32, last: u32) -> Range<u64> {
+    pub(crate) fn passing(&self, second: u32, last: u32) -> Range<u64> {
         let end = self.youngest_that_pass(second);
         self.oldest(last).min(end)..end
     }
@@ -66,25 +66,25 @@ impl Timeline {
 }
 
 /// A second of a run, as the store's time.
-pub(super) fn time(second: u32) -> Timestamp {
+pub(crate) fn time(second: u32) -> Timestamp {
     START.after(greylist::Secs::new(second))
 }
 
 /// Makes the keys of one run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     offset: u64,
 }
 
 impl Keys {
     /// Other keys for each seed.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { offset: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) }
     }
 
     /// A key as the keyed hash would make it: 128 bits, well mixed. Two different numbers never
     /// have the same one.
-    pub(super) fn key(self, number: u64) -> TupleKey {
+    pub(crate) fn key(self, number: u64) -> TupleKey {
         let number = number.wrapping_add(self.offset);
         let half = |salt: u64| u128::from(mix(number ^ salt));
         TupleKey(half(0x5851_f42d_4c95_7f2d) << 64 | half(0x1405_7b7e_f767_814f))
@@ -102,22 +102,15 @@ const fn mix(bits: u64) -> u64 {
 /// Numbers of a range, spread over all of it, none twice: where the range has fewer than asked for,
 /// all of them.
 #[derive(Clone, Debug)]
-pub(super) struct Scattered {
-    range: Range<u64>,
-    stride: u64,
-    at: u64,
-    left: u64,
+pub(crate) struct Scattered {
+    spread: Spread,
+    places: Range<u64>,
 }
 
 impl Scattered {
-    pub(super) fn new(range: Range<u64>, count: u64) -> Self {
-        let len = range.end.saturating_sub(range.start);
-        // The golden section of the range: each number falls into one of the widest gaps so far.
-        let mut stride = (len as f64 * 0.618_033_988_749_895) as u64;
-        while stride < len && gcd(stride, len) != 1 {
-            stride += 1;
-        }
-        Self { range, stride, at: 0, left: count.min(len) }
+    pub(crate) fn new(range: Range<u64>, count: u64) -> Self {
+        let spread = Spread::over(range);
+        Self { places: 0..count.min(spread.len()), spread }
     }
 }
 
@@ -125,16 +118,42 @@ impl Iterator for Scattered {
     type Item = u64;
 
     fn next(&mut self) -> Option<u64> {
-        self.left = self.left.checked_sub(1)?;
-        let number = self.range.start + self.at;
-        let len = self.range.end - self.range.start;
-        self.at = (self.at + self.stride) % len;
-        Some(number)
+        self.places.next().and_then(|place| self.spread.at(place))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-        (left, Some(left))
+        self.places.size_hint()
+    }
+}
+
+/// An order of all numbers of a range in which each falls into one of the widest gaps so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Spread {
+    range: Range<u64>,
+    stride: u64,
+}
+
+impl Spread {
+    pub(crate) fn over(range: Range<u64>) -> Self {
+        let len = range.end.saturating_sub(range.start);
+        // The golden section of the range.
+        let mut stride = (len as f64 * 0.618_033_988_749_895) as u64;
+        while stride < len && gcd(stride, len) != 1 {
+            stride += 1;
+        }
+        Self { range, stride }
+    }
+
+    /// How many numbers there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.range.end.saturating_sub(self.range.start)
+    }
+
+    /// The number at a place in the order; none beyond its end.
+    pub(crate) fn at(&self, place: u64) -> Option<u64> {
+        let len = self.len();
+        let at = u128::from(place) * u128::from(self.stride) % u128::from(len.max(1));
+        (place < len).then(|| self.range.start + at as u64)
     }
 }
 

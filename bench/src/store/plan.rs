@@ -12,7 +12,7 @@ use store::Bound;
 use super::numbers::Timeline;
 
 /// Bytes of a slot.
-pub(super) const SLOT_BYTES: u64 = 8;
+pub(crate) const SLOT_BYTES: u64 = 8;
 
 /// How full the bound is meant to be if none is asked for: so full that each tuple takes 8.9 bytes.
 const FULL_PERCENT: u64 = 90;
@@ -29,21 +29,21 @@ const SAMPLE_PART: u64 = 50;
 
 /// What was asked for.
 #[derive(Clone, Debug)]
-pub(super) struct Wishes {
-    pub(super) tuples: u64,
-    pub(super) memory_bytes: Option<u64>,
+pub(crate) struct Wishes {
+    pub(crate) tuples: u64,
+    pub(crate) memory_bytes: Option<u64>,
     /// In percent of the bound's slots.
-    pub(super) levels: Vec<u8>,
+    pub(crate) levels: Vec<u8>,
     /// Seconds.
-    pub(super) window: u32,
+    pub(crate) window: u32,
     /// Seconds.
-    pub(super) embargo: u32,
-    pub(super) after: After,
+    pub(crate) embargo: u32,
+    pub(crate) after: After,
 }
 
 /// How it goes on once it is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(crate) enum After {
     /// Until so many percent of the tuples have been replaced by others.
     Turnover(u32),
     /// Until so many windows have passed, the one included in which it was filled.
@@ -52,22 +52,22 @@ pub(super) enum After {
 
 /// What a run does.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) line: Timeline,
-    pub(super) bound: Bound,
-    pub(super) stops: Vec<Stop>,
+pub(crate) struct Plan {
+    pub(crate) line: Timeline,
+    pub(crate) bound: Bound,
+    pub(crate) stops: Vec<Stop>,
 }
 
 /// Where the run stops to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stop {
-    pub(super) name: StopName,
-    pub(super) until: Until,
+pub(crate) struct Stop {
+    pub(crate) name: StopName,
+    pub(crate) until: Until,
 }
 
 /// How far it is to a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
+pub(crate) enum Until {
     /// Until so many tuples have come in all, while time goes on.
     Made(u64),
     /// Until so many are live, while time stands still: nothing expires.
@@ -76,7 +76,7 @@ pub(super) enum Until {
 
 /// What a stop is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StopName {
+pub(crate) enum StopName {
     /// So many percent of the slots, on the way to the full size.
     Level(u8),
     /// The full size.
@@ -109,7 +109,7 @@ impl Serialize for StopName {
 impl Plan {
     /// # Errors
     /// When what was asked for makes no sense, with the reason.
-    pub(super) fn new(wishes: &Wishes) -> anyhow::Result<Self> {
+    pub(crate) fn new(wishes: &Wishes) -> anyhow::Result<Self> {
         let &Wishes { tuples, window, embargo, .. } = wishes;
         if tuples == 0 {
             bail!("--tuples must be at least 1");
@@ -139,12 +139,12 @@ impl Plan {
     }
 
     /// Slots under the bound.
-    pub(super) fn slots(&self) -> u64 {
+    pub(crate) fn slots(&self) -> u64 {
         self.bound.bytes() / SLOT_BYTES
     }
 
     /// How many tuples come in all, about.
-    pub(super) fn made(&self) -> u64 {
+    pub(crate) fn made(&self) -> u64 {
         let (mut made, mut beyond) = (0, 0);
         for stop in &self.stops {
             match stop.until {
@@ -157,7 +157,7 @@ impl Plan {
 }
 
 /// How many touches of one kind are measured when so many tuples are live.
-pub(super) fn sample(live: u64) -> u64 {
+pub(crate) fn sample(live: u64) -> u64 {
     (live / SAMPLE_PART).clamp(live.min(1), SAMPLE_MAX)
 }
 

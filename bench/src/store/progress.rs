@@ -15,7 +15,7 @@ use ratatui_core::widgets::Widget as _;
 use ratatui_widgets::chart::{Axis, Chart, Dataset, GraphType};
 use rustix::termios::tcgetwinsize;
 
-use super::watch::Point;
+use super::watch::{Point, thinned};
 use crate::units;
 
 /// How often a terminal is drawn anew.
@@ -29,12 +29,14 @@ const SIZE: (u16, u16) = (80, 24);
 const WIDTH_MAX: u16 = 120;
 /// Lines of a plot, its axis included.
 const PLOT_LINES: u16 = 10;
+/// Points of a plot: more than its columns can show are noise.
+const POINTS_SHOWN: usize = 120;
 /// A tuple that takes more than this many bytes lies above the plot: at the start, when the program
 /// itself is most of it.
 const BYTES_SHOWN_MAX: f64 = 24.0;
 
 /// Somebody who looks on.
-pub(super) struct Display {
+pub(crate) struct Display {
     kind: Kind,
     /// Tuples that will come.
     tuples: u64,
@@ -55,7 +57,7 @@ enum Colours {
 
 impl Display {
     /// For a run in which so many tuples will come.
-    pub(super) fn new(tuples: u64) -> Self {
+    pub(crate) fn new(tuples: u64) -> Self {
         let kind = if std::io::stderr().is_terminal() {
             // See no-color.org.
             let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -68,7 +70,7 @@ impl Display {
     }
 
     /// How long it wants to be left alone after it was shown something.
-    pub(super) fn pause(&self) -> Duration {
+    pub(crate) fn pause(&self) -> Duration {
         match self.kind {
             Kind::Terminal { .. } => REDRAWN_EVERY,
             Kind::Lines => LINE_EVERY,
@@ -76,27 +78,24 @@ impl Display {
     }
 
     /// Shows how far the run is.
-    pub(super) fn show(&mut self, points: &[Point], now: &Point) {
-        let status = status(&self.what, self.tuples, now);
-        self.draw(points, &status);
+    pub(crate) fn show(&mut self, points: &[Point], now: &Point) {
+        let [what, how] = status(&self.what, self.tuples, now);
+        self.draw(points, &[what, how]);
     }
 
     /// Says what is being done, beginning now.
-    pub(super) fn say(&mut self, what: &str, points: &[Point]) {
+    pub(crate) fn say(&mut self, what: &str, points: &[Point]) {
         what.clone_into(&mut self.what);
-        let status = match points.last() {
-            Some(last) if matches!(self.kind, Kind::Terminal { .. }) => {
-                status(what, self.tuples, last)
-            }
-            _ => what.to_owned(),
-        };
-        self.draw(points, &status);
+        match points.last() {
+            Some(last) if matches!(self.kind, Kind::Terminal { .. }) => self.show(points, last),
+            _ => self.draw(points, &[what.to_owned()]),
+        }
     }
 
-    fn draw(&mut self, points: &[Point], status: &str) {
+    fn draw(&mut self, points: &[Point], status: &[String]) {
         let mut out = String::new();
         match &mut self.kind {
-            Kind::Lines => out = format!("{status}\n"),
+            Kind::Lines => out = status.join("; ") + "\n",
             Kind::Terminal { colours, drawn_lines } => {
                 if *drawn_lines > 0 {
                     let _ = write!(out, "\x1b[{drawn_lines}A");
@@ -124,24 +123,32 @@ fn size() -> (u16, u16) {
     }
 }
 
-/// `on to full size: 1,234,567 of 10,000,000 tuples (12 %), …`
-fn status(what: &str, tuples: u64, now: &Point) -> String {
-    let mut text = format!(
+/// `on to full size: 6,000,000 of 10,000,000 tuples (60 %)`, and
+/// `2.80 M/s; 61.5 MiB resident, 10.75 bytes a tuple; 2 s to go`.
+fn status(what: &str, tuples: u64, now: &Point) -> [String; 2] {
+    let so_far = format!(
         "{what}: {} of {} tuples ({:.0} %)",
         units::grouped(now.made as f64),
         units::grouped(tuples as f64),
         now.made as f64 * 100.0 / tuples.max(1) as f64,
     );
+    let mut how = String::new();
     if let Some(rate) = now.per_cpu_second {
-        let _ = write!(text, "; {:.2} M/s", rate / 1e6);
+        let _ = write!(how, "{:.2} M/s; ", rate / 1e6);
     }
     let _ = write!(
-        text,
-        "; {} resident, {:.2} bytes a tuple",
+        how,
+        "{} resident, {:.2} bytes a tuple",
         units::memory(now.resident_bytes),
         now.bytes_per_tuple()
     );
-    text
+    if let Some(rate) = now.per_wall_second.filter(|_| now.made < tuples) {
+        let left = (tuples - now.made) as f64 / rate;
+        let left =
+            if left < 120.0 { format!("{left:.0} s") } else { format!("{:.0} min", left / 60.0) };
+        let _ = write!(how, "; {left} of new ones to go");
+    }
+    [so_far, how]
 }
 
 /// The lines of a whole screen: plots, as far as there is room, and the status.
@@ -149,16 +156,17 @@ fn frame(
     (columns, lines): (u16, u16),
     points: &[Point],
     tuples: u64,
-    status: &str,
+    status: &[String],
     colours: Colours,
 ) -> Vec<String> {
+    let points = &thinned(points, POINTS_SHOWN);
     let width = columns.min(WIDTH_MAX);
     let plots = [
         ("million new/s of CPU time", Color::Cyan, rates(points)),
         ("resident bytes a tuple", Color::Yellow, bytes(points)),
     ];
     let mut frame = Vec::new();
-    let mut left = lines.saturating_sub(2);
+    let mut left = lines.saturating_sub(1 + status.len() as u16);
     for (title, colour, data) in &plots {
         if left < PLOT_LINES || width < 40 || data.len() < 2 {
             break;
@@ -168,8 +176,9 @@ fn frame(
         plot(title, *colour, data, tuples).render(buffer.area, &mut buffer);
         frame.extend(lines_of(&buffer, colours));
     }
-    // One line, or the next frame would not know how far up to go.
-    frame.push(status.chars().take(usize::from(columns).saturating_sub(1)).collect());
+    // No longer than the screen is wide, or the next frame would not know how far up to go.
+    let cut = |line: &String| line.chars().take(usize::from(columns).saturating_sub(1)).collect();
+    frame.extend(status.iter().map(cut));
     frame
 }
 
@@ -185,9 +194,8 @@ fn bytes(points: &[Point]) -> Vec<(f64, f64)> {
 
 fn plot<'a>(title: &'a str, colour: Color, data: &'a [(f64, f64)], tuples: u64) -> Chart<'a> {
     let top = data.iter().map(|(_, y)| *y).fold(0.0, f64::max).mul_add(1.1, 0.1).ceil();
-    let label = |number: f64| format!("{:>5}", units::ratio(number));
+    let label = |number: f64| format!("{number:>4.1}");
     let line = Dataset::default()
-        .name(title)
         .marker(Marker::Braille)
         .graph_type(GraphType::Line)
         .style(Style::new().fg(colour))
@@ -195,7 +203,12 @@ fn plot<'a>(title: &'a str, colour: Color, data: &'a [(f64, f64)], tuples: u64) 
     let end = tuples as f64;
     Chart::new(vec![line])
         .x_axis(Axis::default().bounds([0.0, end]).labels([0.0, end / 2.0, end].map(short)))
-        .y_axis(Axis::default().bounds([0.0, top]).labels([0.0, top / 2.0, top].map(label)))
+        .y_axis(
+            Axis::default()
+                .title(title)
+                .bounds([0.0, top])
+                .labels([0.0, top / 2.0, top].map(label)),
+        )
 }
 
 /// `0`, `250 k`, `10 M`, `2,160 M`.
@@ -256,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_screen_shows_both_plots_and_the_status_in_one_line() {
+    fn a_screen_shows_both_plots_and_the_status() {
         let points = points(60);
         let status = status("on to full size", 10_000_000, &points[59]);
         let lines = frame((80, 24), &points, 10_000_000, &status, Colours::None);
@@ -267,16 +280,19 @@ mod tests {
     fn what_has_no_room_is_left_out() {
         let points = points(60);
         for (size, shown) in [((80, 24), 21), ((80, 21), 11), ((80, 11), 1), ((30, 24), 1)] {
-            let lines = frame(size, &points, 1_000_000, &"status ".repeat(30), Colours::None);
+            let lines = frame(size, &points, 1_000_000, &["status ".repeat(30)], Colours::None);
             assert_eq!(lines.len(), shown, "{size:?}");
             assert!(lines.iter().all(|line| line.chars().count() < usize::from(size.0) + 1));
         }
-        assert_eq!(frame((80, 24), &[], 1_000_000, "status", Colours::None), ["status"]);
+        assert_eq!(
+            frame((80, 24), &[], 1_000_000, &["status".to_owned()], Colours::None),
+            ["status"]
+        );
     }
 
     #[test]
     fn colours_end_with_their_line() {
-        let lines = frame((80, 24), &points(60), 10_000_000, "", Colours::Some);
+        let lines = frame((80, 24), &points(60), 10_000_000, &[], Colours::Some);
         let coloured: Vec<_> = lines.iter().filter(|line| line.contains("\x1b[36m")).collect();
         assert!(!coloured.is_empty());
         assert!(

@@ -3,6 +3,8 @@
 mod goals;
 mod text;
 
+use std::num::NonZeroU64;
+
 use serde::Serialize;
 use store::durable::Durability;
 use store::text::TextStats;
@@ -16,7 +18,8 @@ use super::watch::{Extremes, Point};
 use crate::machine::Machine;
 use crate::state::Seen;
 
-pub(crate) use goals::Goal;
+pub(crate) use goals::{Goal, LARGE_TUPLES_MIN, Side};
+pub(crate) use text::write_goals;
 
 /// How it was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +34,8 @@ pub(crate) struct Method {
     /// Attempts in one batch.
     pub(crate) batch: usize,
     pub(crate) journal: Journal,
+    /// First tries in each second that passed, at most; none if they came as fast as they could.
+    pub(crate) pace: Option<NonZeroU64>,
     /// Tuples looked for in each check.
     pub(crate) sample: u64,
     pub(crate) seed: u64,
@@ -201,7 +206,7 @@ impl Report {
         kept: Option<Kept>,
     ) -> Self {
         let mut goals = goals::judge(&method, &facts, &extremes, &totals);
-        goals.extend(kept.as_ref().map(goals::judge_kept));
+        goals.extend(kept.iter().flat_map(|kept| goals::judge_kept(&method, kept)));
         Self { machine, method, facts, extremes, totals, kept, goals, points }
     }
 
@@ -303,6 +308,7 @@ pub(super) mod tests {
             bound_bytes: 18 << 30,
             batch: 64,
             journal: Journal::Off,
+            pace: None,
             sample: 10_000_000,
             seed: 1,
         }

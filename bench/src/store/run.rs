@@ -1,5 +1,8 @@
 //! A run as planned: on to each stop, and there measured and checked.
 
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
 use super::check;
 use super::course::{Course, Flow, Then};
 use super::measure;
@@ -8,6 +11,29 @@ use super::plan::{self, Plan, SLOT_BYTES, Stop, StopName, Until};
 use super::report::{Facts, Reached};
 use super::subject::Subject;
 use super::watch::Watch;
+use crate::clock;
+
+/// How fast first tries come, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// As fast as they are answered.
+    Unbound,
+    /// So many in a second that passes.
+    PerSecond(NonZeroU64),
+}
+
+impl Pace {
+    /// Waits if so many since `begin` are too many.
+    fn keep(self, begin: Instant, touches: u64) {
+        let Self::PerSecond(rate) = self else { return };
+        let due = Duration::from_secs_f64(touches as f64 / rate.get() as f64);
+        let early = due.saturating_sub(clock::now() - begin);
+        // The kernel's timers are not finer than that.
+        if early >= Duration::from_millis(1) {
+            clock::wait(early);
+        }
+    }
+}
 
 /// A run on its way.
 pub(super) struct Run<'a> {
@@ -17,6 +43,7 @@ pub(super) struct Run<'a> {
     course: Course,
     /// Tuples to look for at each check.
     sample: u64,
+    pace: Pace,
     facts: Facts,
 }
 
@@ -26,9 +53,10 @@ impl<'a> Run<'a> {
         subject: &'a mut Subject,
         watch: &'a mut Watch,
         sample: u64,
+        pace: Pace,
     ) -> Self {
         let course = Course::new(plan.line);
-        Self { plan, subject, watch, course, sample, facts: Facts::default() }
+        Self { plan, subject, watch, course, sample, pace, facts: Facts::default() }
     }
 
     /// Goes to all stops; what was found.
@@ -74,6 +102,7 @@ impl<'a> Run<'a> {
     /// First tries, up to number `until`.
     fn fill(&mut self, until: u64) -> anyhow::Result<Cost> {
         self.watch.begin();
+        let (begin, mut touches) = (clock::now(), 0);
         while let Some(step) = self.course.step(until) {
             let count = step.numbers.end - step.numbers.start;
             let answers = self.subject.touch(step.second, step.numbers)?;
@@ -83,6 +112,8 @@ impl<'a> Run<'a> {
             self.facts.taken_for_another += answers.total() - answers.new - answers.no_room;
             self.facts.answers += answers;
             self.watch.look(self.subject, &self.course, count);
+            touches += count;
+            self.pace.keep(begin, touches);
         }
         Ok(self.watch.end())
     }

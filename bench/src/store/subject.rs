@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use anyhow::{anyhow, bail};
 use greylist::{HashKey, Secs, Timing, Touch, Tuple};
 use serde::Serialize;
 use store::text::TextLog;
@@ -58,11 +59,11 @@ impl AddAssign for Answers {
 
 /// Where and how a store is kept on disk.
 #[derive(Clone, Debug)]
-pub(super) struct Keeping {
+pub(crate) struct Keeping {
     /// An empty directory.
-    pub(super) directory: PathBuf,
-    pub(super) sync: Sync,
-    pub(super) text: Text,
+    pub(crate) directory: PathBuf,
+    pub(crate) sync: Sync,
+    pub(crate) text: Text,
 }
 
 /// What a store is made with for `line` and `bound`.
@@ -76,7 +77,7 @@ pub(crate) fn config(line: &Timeline, bound: store::Bound) -> anyhow::Result<Com
 }
 
 /// A store, and a batch that is kept from one touch to the next.
-pub(super) struct Subject {
+pub(crate) struct Subject {
     store: Arc<CompactStore>,
     texts: Option<Arc<TextLog>>,
     keeper: Option<Keeper>,
@@ -94,7 +95,7 @@ impl Subject {
     ///
     /// # Errors
     /// When there is something in its directory, or it can't be written to.
-    pub(super) fn new(
+    pub(crate) fn new(
         config: CompactConfig,
         keeping: Option<&Keeping>,
         keys: Keys,
@@ -128,7 +129,7 @@ impl Subject {
     }
 
     /// One attempt for each of `numbers`, in batches; what was answered.
-    pub(super) fn touch(
+    pub(crate) fn touch(
         &mut self,
         second: u32,
         numbers: impl IntoIterator<Item = u64>,
@@ -168,30 +169,55 @@ impl Subject {
     }
 
     /// What is known of a tuple.
-    pub(super) fn peek(&self, second: u32, number: u64) -> anyhow::Result<Option<Tuple>> {
+    pub(crate) fn peek(&self, second: u32, number: u64) -> anyhow::Result<Option<Tuple>> {
         Ok(ready(self.store.peek(time(second), self.keys.key(number)))?)
     }
 
     /// Remembers `tuple`, whatever was known.
-    pub(super) fn put(&self, second: u32, number: u64, tuple: Tuple) -> anyhow::Result<Placed> {
+    pub(crate) fn put(&self, second: u32, number: u64, tuple: Tuple) -> anyhow::Result<Placed> {
         Ok(ready(self.store.put(time(second), self.keys.key(number), tuple))?)
     }
 
     /// What the service does each second.
-    pub(super) fn second_passed(&self, second: u32) {
+    pub(crate) fn second_passed(&self, second: u32) {
         self.time.set(time(second));
         self.store.sweep_some(time(second));
     }
 
-    pub(super) fn stats(&self) -> CompactStats {
+    pub(crate) fn stats(&self) -> CompactStats {
         self.store.stats()
+    }
+
+    /// Ends the threads that look after it: from now on nothing happens but what is asked for.
+    ///
+    /// # Errors
+    /// When one of them has panicked, or something went wrong on the disk.
+    pub(crate) fn leave_alone(&mut self) -> anyhow::Result<()> {
+        let seen = self.keeper.take().map(Keeper::stop).transpose()?.unwrap_or_default();
+        match seen.faults.first() {
+            Some(fault) => bail!("{fault}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a snapshot.
+    ///
+    /// # Errors
+    /// When it could not be made.
+    pub(crate) fn snapshot(&self, second: u32) -> anyhow::Result<()> {
+        self.store.snapshot(time(second)).map_err(|why| anyhow!("no snapshot: {why}"))
+    }
+
+    /// Makes what was written outlive a power cut.
+    pub(crate) fn sync(&self, second: u32) {
+        self.store.sync(time(second));
     }
 
     /// Ends it. What of it was kept on disk, and how; none for a store in memory alone.
     ///
     /// # Errors
     /// When a thread that looked after it has panicked.
-    pub(super) fn finish(self) -> anyhow::Result<Option<Kept>> {
+    pub(crate) fn finish(self) -> anyhow::Result<Option<Kept>> {
         let Some(keeper) = self.keeper else { return Ok(None) };
         let seen = keeper.stop()?;
         let Some(durability) = self.store.durability() else { return Ok(None) };

@@ -43,6 +43,17 @@ impl Point {
     }
 }
 
+/// Fewer points, each with the mean rate of its neighbours: no more than `most`.
+pub(crate) fn thinned(points: &[Point], most: usize) -> Vec<Point> {
+    let mean = |points: &[Point]| -> Option<Point> {
+        let rates: Vec<f64> = points.iter().filter_map(|point| point.per_cpu_second).collect();
+        let per_cpu_second =
+            (!rates.is_empty()).then(|| rates.iter().sum::<f64>() / rates.len() as f64);
+        points.last().map(|last| Point { per_cpu_second, ..*last })
+    };
+    points.chunks(points.len().div_ceil(most).max(1)).filter_map(mean).collect()
+}
+
 /// The most that was seen of something, and how many tuples were live then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Most {
@@ -69,7 +80,7 @@ pub(crate) struct Extremes {
 }
 
 /// Keeps points, and shows them.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     step: u64,
     next_point: u64,
     points: Vec<Point>,
@@ -83,7 +94,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// For a run in which so many tuples will come.
-    pub(super) fn new(tuples: u64, display: Display) -> Self {
+    pub(crate) fn new(tuples: u64, display: Display) -> Self {
         let step = (tuples / POINTS).max(1);
         Self {
             step,
@@ -99,19 +110,19 @@ impl Watch {
     }
 
     /// Begins a stretch of first tries.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.stretch = Cost::default();
         self.lap_touches = 0;
         self.lap = Meter::start();
     }
 
     /// Ends it; what it cost, looks not included.
-    pub(super) fn end(&mut self) -> Cost {
+    pub(crate) fn end(&mut self) -> Cost {
         self.stretch + self.lap.cost(self.lap_touches)
     }
 
     /// After each step of so many first tries: looks, if it is time to.
-    pub(super) fn look(&mut self, subject: &Subject, course: &Course, touches: u64) {
+    pub(crate) fn look(&mut self, subject: &Subject, course: &Course, touches: u64) {
         self.lap_touches += touches;
         let now = clock::now();
         let is_due = self.shown.is_none_or(|shown| now - shown >= self.display.pause());
@@ -134,7 +145,7 @@ impl Watch {
     }
 
     /// Says what is being done.
-    pub(super) fn say(&mut self, what: &str) {
+    pub(crate) fn say(&mut self, what: &str) {
         self.display.say(what, &self.points);
     }
 
@@ -153,7 +164,7 @@ impl Watch {
     }
 
     /// All points, and the worst of them.
-    pub(super) fn finish(self) -> (Vec<Point>, Extremes) {
+    pub(crate) fn finish(self) -> (Vec<Point>, Extremes) {
         (self.points, self.extremes)
     }
 }
@@ -172,6 +183,16 @@ impl Extremes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn points_are_thinned_out_by_their_mean() {
+        let points: Vec<Point> = (1..=1_000).map(crate::store::report::tests::point).collect();
+        let thinned = thinned(&points, 250);
+        assert_eq!(thinned.len(), 250);
+        assert_eq!(thinned[0].made, points[3].made);
+        let rates = points[..4].iter().filter_map(|point| point.per_cpu_second).sum::<f64>();
+        assert_eq!(thinned[0].per_cpu_second, Some(rates / 4.0));
+    }
 
     #[test]
     fn what_a_tuple_takes_is_judged_from_ten_million_on() {

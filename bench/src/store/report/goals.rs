@@ -12,7 +12,7 @@ use crate::store::meter::Cost;
 /// The number that the project exists for; what is only asked of a run of that size is not asked of
 /// a much smaller one.
 const TUPLES: u64 = 2_160_000_000;
-const LARGE_TUPLES_MIN: u64 = 1_000_000_000;
+pub(crate) const LARGE_TUPLES_MIN: u64 = 1_000_000_000;
 
 /// Resident bytes of the whole process for each live tuple, in a large run at full size.
 const BYTES_MAX: f64 = 9.0;
@@ -51,7 +51,12 @@ pub(crate) enum Side {
 }
 
 impl Goal {
-    fn new(what: impl Into<String>, measured: Option<f64>, side: Side, wanted: f64) -> Self {
+    pub(crate) fn new(
+        what: impl Into<String>,
+        measured: Option<f64>,
+        side: Side,
+        wanted: f64,
+    ) -> Self {
         let met = measured.map(|measured| match side {
             Side::AtLeast => measured >= wanted,
             Side::AtMost => measured <= wanted,
@@ -97,9 +102,16 @@ pub(super) fn judge(
     goals
 }
 
-/// Whether all that should be kept was.
-pub(super) fn judge_kept(kept: &Kept) -> Goal {
-    Goal::at_most("changes that are in no file", kept.not_kept as f64, 0.0)
+/// Whether all that should be kept was. Texts that come faster than they can be written are dropped
+/// by design, so they are only judged at a pace.
+pub(super) fn judge_kept(method: &Method, kept: &Kept) -> Vec<Goal> {
+    let mut goals = vec![Goal::at_most("changes that are in no file", kept.not_kept as f64, 0.0)];
+    if let (Some(texts), Some(pace)) = (kept.texts, method.pace) {
+        let pace = crate::units::grouped(pace.get() as f64);
+        let what = format!("texts dropped, at {pace} first tries each second");
+        goals.push(Goal::at_most(what, texts.dropped as f64, 0.0));
+    }
+    goals
 }
 
 fn memory(method: &Method, facts: &Facts, extremes: &Extremes) -> Vec<Goal> {
@@ -211,6 +223,18 @@ mod tests {
         refused.reached.last_mut().unwrap().no_room = 3;
         assert!(shown(&method(), &refused).contains("MISSED first tries refused"));
         assert_eq!(facts().reached[1].stop, StopName::Full);
+    }
+
+    #[test]
+    fn dropped_texts_miss_a_goal_only_at_a_pace() {
+        let texts = Some(super::super::Texts { written: 1, dropped: 2, bytes: 3 });
+        let kept = Kept { texts, ..Kept::default() };
+        for (pace, missed) in [(None, 0), (std::num::NonZeroU64::new(300_000), 1)] {
+            let goals = judge_kept(&Method { pace, ..method() }, &kept);
+            assert_eq!(goals.iter().filter(|goal| goal.met == Some(false)).count(), missed);
+        }
+        let lost = judge_kept(&method(), &Kept { not_kept: 1, ..Kept::default() });
+        assert_eq!(lost[0].met, Some(false));
     }
 
     #[test]

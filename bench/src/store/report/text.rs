@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::goals::Side;
+use super::goals::{Goal, Side};
 use super::{Cost, Journal, Kept, Reached, Report, Text};
 use crate::units;
 
@@ -27,7 +27,7 @@ pub(super) fn write(report: &Report) -> String {
     if let Some(kept) = &report.kept {
         write_kept(kept, &mut out);
     }
-    goals(report, &mut out);
+    write_goals(&report.goals, &mut out);
     out
 }
 
@@ -46,6 +46,10 @@ fn head(report: &Report, out: &mut String) {
         method.batch,
         method.seed
     );
+    if let Some(pace) = method.pace {
+        let pace = units::grouped(pace.get() as f64);
+        let _ = writeln!(out, "At most {pace} first tries in each second that passed");
+    }
     let _ = match &method.journal {
         Journal::Off => writeln!(out, "Journal off"),
         Journal::On { sync, text } => {
@@ -231,11 +235,12 @@ fn write_kept(kept: &Kept, out: &mut String) {
     }
 }
 
-fn goals(report: &Report, out: &mut String) {
-    if !report.goals.is_empty() {
+/// A line for each goal, after an empty one.
+pub(crate) fn write_goals(goals: &[Goal], out: &mut String) {
+    if !goals.is_empty() {
         out.push('\n');
     }
-    for goal in &report.goals {
+    for goal in goals {
         let met = match goal.met {
             Some(true) => "met     ",
             Some(false) => "MISSED  ",
