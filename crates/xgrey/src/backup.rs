@@ -1,0 +1,23 @@
+//! Backups: the whole state as lines of text, to be kept, read, moved to another machine, and taken
+//! in again.
+//!
+//! ```text
+//!  xgrey-export 1 … head: hash key, timing, time
+//!  text  <id> <state> <since> <first try> <client> <sender> <recipient>
+//!  tuple <id> <state> <since>
+//!  shard 17 of 2048 …   all before it is whole: an interrupted export goes on from here
+//!  note  <name> <value>
+//!  end …                the totals: a cut file is noticed
+//! ```
+//! `docs/backup.md` has the format for whoever writes a script. Lines and not a data base's own
+//! format: they outlive every version of the table, and an admin can look.
+//!
+//! Never knows: rules, protocols of mail servers, how the store keeps what it keeps.
+
+mod field;
+mod header;
+mod line;
+
+pub use self::field::FieldFault;
+pub use self::header::{Header, HeaderDraft, HeaderFault, VERSION};
+pub use self::line::{Entry, Line, LineFault, Mark, Reached, Text, Totals};
