@@ -211,11 +211,10 @@ impl HeaderDraft {
 
     fn whole(&mut self, time: Timestamp) -> Result<Header, HeaderFault> {
         let [embargo, window, lifetime] = self.secs;
-        let timing =
-            Timing::new(embargo, window, lifetime).map_err(|_| HeaderFault::Line {
-                number: self.lines,
-                fault: FieldFault::Wrong { what: "window", wanted: "longer than the embargo" },
-            })?;
+        let timing = Timing::new(embargo, window, lifetime).map_err(|_| HeaderFault::Line {
+            number: self.lines,
+            fault: FieldFault::Wrong { what: "window", wanted: "longer than the embargo" },
+        })?;
         let hash_key = HashKey::new(self.key);
         Ok(Header { program: std::mem::take(&mut self.program), hash_key, timing, time })
     }
@@ -267,7 +266,9 @@ mod tests {
     fn header() -> Header {
         Header {
             program: "0.1.0".to_owned(),
-            hash_key: HashKey::new(*b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff"),
+            hash_key: HashKey::new(
+                *b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff",
+            ),
             timing: Timing::DEFAULT,
             time: Timestamp::from_unix_secs(1_795_498_200),
         }
