@@ -20,4 +20,4 @@ mod line;
 
 pub use self::field::FieldFault;
 pub use self::header::{Header, HeaderDraft, HeaderFault, VERSION};
-pub use self::line::{Entry, Line, LineFault, Mark, Reached, Text, Totals};
+pub use self::line::{Address, Entry, Line, LineFault, Mark, Text, Totals};

@@ -11,6 +11,8 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 use store::TupleId;
 use thiserror::Error;
 
+use super::line::Address;
+
 /// What can't stand for itself in a word, beside control characters and all that is not ASCII: what
 /// ends a word, what begins an escape, what JSON must escape (the control socket carries lines
 /// as JSON), and the brackets of [`EMPTY`].
@@ -18,6 +20,9 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'"').add(b'\\').ad
 
 /// How nothing is written, such as the null sender: mail has it so.
 const EMPTY: &str = "<>";
+
+/// What an address ends with of which only the start was kept.
+const CUT: &str = "<cut>";
 
 /// Digits of a tuple's id.
 const ID_DIGITS: usize = TupleId::BITS.div_ceil(4) as usize;
@@ -92,7 +97,7 @@ impl<'a> Words<'a> {
             .ok_or(FieldFault::Wrong { what, wanted: "a time such as 2026-11-24T05:30:00Z" })
     }
 
-    pub(super) fn address(&mut self, what: &'static str) -> Result<IpAddr, FieldFault> {
+    pub(super) fn ip(&mut self, what: &'static str) -> Result<IpAddr, FieldFault> {
         let word = self.next(what)?;
         let address = str::from_utf8(word).ok().and_then(|word| word.parse().ok());
         address.ok_or(FieldFault::Wrong { what, wanted: "an IPv4 or IPv6 address" })
@@ -107,24 +112,35 @@ impl<'a> Words<'a> {
     }
 
     pub(super) fn bytes(&mut self, what: &'static str) -> Result<Vec<u8>, FieldFault> {
+        unescape(self.next(what)?, what)
+    }
+
+    pub(super) fn address(&mut self, what: &'static str) -> Result<Address<'a>, FieldFault> {
         let word = self.next(what)?;
-        if word == EMPTY.as_bytes() {
-            return Ok(Vec::new());
-        }
-        let whole = |at: usize| {
-            word.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-        };
-        if word.is_empty() || !memchr::memchr_iter(b'%', word).all(whole) {
-            let wanted = "there, with `%` only before two hexadecimal digits";
-            return Err(FieldFault::Wrong { what, wanted });
-        }
-        Ok(percent_decode(word).collect())
+        Ok(match word.strip_suffix(CUT.as_bytes()) {
+            Some(start) => Address::Cut(unescape(start, what)?.into()),
+            None => Address::Whole(unescape(word, what)?.into()),
+        })
     }
 
     /// That the next word is this one.
     pub(super) fn literal(&mut self, word: &'static str) -> Result<(), FieldFault> {
         if self.next(word)? == word.as_bytes() { Ok(()) } else { Err(FieldFault::Literal(word)) }
     }
+}
+
+fn unescape(word: &[u8], what: &'static str) -> Result<Vec<u8>, FieldFault> {
+    if word == EMPTY.as_bytes() {
+        return Ok(Vec::new());
+    }
+    let whole = |at: usize| {
+        word.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if word.is_empty() || !memchr::memchr_iter(b'%', word).all(whole) {
+        let wanted = "there, with `%` only before two hexadecimal digits";
+        return Err(FieldFault::Wrong { what, wanted });
+    }
+    Ok(percent_decode(word).collect())
 }
 
 /// A number in hexadecimal digits, `a` to `f` small, at most 16 of them.
@@ -151,6 +167,16 @@ pub(super) fn write_bytes(bytes: &[u8], out: &mut String) {
     match bytes {
         [] => out.push_str(EMPTY),
         bytes => out.extend(percent_encode(bytes, ESCAPED)),
+    }
+}
+
+pub(super) fn write_address(address: &Address<'_>, out: &mut String) {
+    match address {
+        Address::Whole(bytes) => write_bytes(bytes, out),
+        Address::Cut(bytes) => {
+            write_bytes(bytes, out);
+            out.push_str(CUT);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use greylist::{Timestamp, Tuple};
 use store::TupleId;
 use thiserror::Error;
 
-use super::field::{FieldFault, Words, state_word, write_bytes, write_time};
+use super::field::{FieldFault, Words, state_word, write_address, write_bytes, write_time};
 
 /// Something that an export says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +58,18 @@ pub struct Text<'a> {
     /// The client's address.
     pub client: IpAddr,
     /// The envelope sender, as it came; empty for the null sender.
-    pub sender: Cow<'a, [u8]>,
+    pub sender: Address<'a>,
     /// The envelope recipient, as it came.
-    pub recipient: Cow<'a, [u8]>,
+    pub recipient: Address<'a>,
+}
+
+/// An envelope address, as far as it was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address<'a> {
+    /// All of it.
+    Whole(Cow<'a, [u8]>),
+    /// What it began with: it was too long to be kept.
+    Cut(Cow<'a, [u8]>),
 }
 
 /// How many entries there are.
@@ -74,30 +83,15 @@ pub struct Totals {
     pub notes: u64,
 }
 
-/// A place from which an export can go on.
+/// A place from which an export can go on: before it are all texts, and that many shards of so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// What is there before it.
-    pub reached: Reached,
-    /// How many lines `text` and `tuple` that are.
+    /// `1..=of`.
+    pub done: u32,
+    /// The number of shards at that moment.
+    pub of: u32,
+    /// How many lines `text` and `tuple` there are before it, notes left out.
     pub totals: Totals,
-}
-
-/// How far an export has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reached {
-    /// All texts of files with this number or a lower one.
-    Texts {
-        /// The number in a text file's name.
-        file: u64,
-    },
-    /// All texts, and that many shards of so many.
-    Shards {
-        /// `1..=of`.
-        done: u32,
-        /// The number of shards at that moment.
-        of: u32,
-    },
 }
 
 /// Why a line says nothing.
@@ -132,19 +126,14 @@ impl<'a> Line<'a> {
                 id: words.id()?,
                 tuple: parse_tuple(&mut words)?,
                 first_try: words.time("first try")?,
-                client: words.address("client")?,
-                sender: words.bytes("sender")?.into(),
-                recipient: words.bytes("recipient")?.into(),
+                client: words.ip("client")?,
+                sender: words.address("sender")?,
+                recipient: words.address("recipient")?,
             })),
             b"note" => Self::Entry(Entry::Note {
                 name: words.bytes("name")?.into(),
                 value: words.bytes("value")?.into(),
             }),
-            b"texts" => {
-                let file = words.number("text file")?;
-                let totals = parse_totals(&mut words)?;
-                Self::Mark(Mark { reached: Reached::Texts { file }, totals })
-            }
             b"shard" => {
                 let done = words.number("shard")?;
                 words.literal("of")?;
@@ -155,8 +144,7 @@ impl<'a> Line<'a> {
                 if done == 0 || done > of {
                     return Err(LineFault::Shard);
                 }
-                let totals = parse_totals(&mut words)?;
-                Self::Mark(Mark { reached: Reached::Shards { done, of }, totals })
+                Self::Mark(Mark { done, of, totals: parse_totals(&mut words)? })
             }
             b"continued" => Self::Continued(words.time("time")?),
             b"end" => {
@@ -174,11 +162,8 @@ impl<'a> Line<'a> {
     pub fn write(&self, out: &mut String) {
         match self {
             Self::Entry(entry) => return entry.write(out),
-            Self::Mark(Mark { reached, totals }) => {
-                let _ = match reached {
-                    Reached::Texts { file } => write!(out, "texts {file}"),
-                    Reached::Shards { done, of } => write!(out, "shard {done} of {of}"),
-                };
+            Self::Mark(Mark { done, of, totals }) => {
+                let _ = write!(out, "shard {done} of {of}");
                 write_totals(totals, out);
             }
             Self::Continued(at) => {
@@ -209,9 +194,9 @@ impl Entry<'_> {
                 out.push(' ');
                 write_time(text.first_try, out);
                 let _ = write!(out, " {} ", text.client);
-                write_bytes(&text.sender, out);
+                write_address(&text.sender, out);
                 out.push(' ');
-                write_bytes(&text.recipient, out);
+                write_address(&text.recipient, out);
             }
             Self::Note { name, value } => {
                 out.push_str("note ");
@@ -279,12 +264,16 @@ pub(super) mod tests {
             .prop_map(Cow::Owned)
     }
 
+    fn address() -> impl Strategy<Value = Address<'static>> {
+        prop_oneof![bytes().prop_map(Address::Whole), bytes().prop_map(Address::Cut)]
+    }
+
     fn totals() -> impl Strategy<Value = Totals> {
         (any::<u64>(), any::<u64>()).prop_map(|(texts, tuples)| Totals { texts, tuples, notes: 0 })
     }
 
     fn entry() -> impl Strategy<Value = Entry<'static>> {
-        let text = (id(), tuple(), timestamp(), any::<IpAddr>(), bytes(), bytes()).prop_map(
+        let text = (id(), tuple(), timestamp(), any::<IpAddr>(), address(), address()).prop_map(
             |(id, tuple, first_try, client, sender, recipient)| {
                 Entry::Text(Text { id, tuple, first_try, client, sender, recipient })
             },
@@ -298,13 +287,13 @@ pub(super) mod tests {
 
     fn line() -> impl Strategy<Value = Line<'static>> {
         let shards = (1..=u32::MAX).prop_flat_map(|of| (1..=of, Just(of)));
-        let reached = prop_oneof![
-            any::<u64>().prop_map(|file| Reached::Texts { file }),
-            shards.prop_map(|(done, of)| Reached::Shards { done, of }),
-        ];
         prop_oneof![
             entry().prop_map(Line::Entry),
-            (reached, totals()).prop_map(|(reached, totals)| Line::Mark(Mark { reached, totals })),
+            (shards, totals()).prop_map(|((done, of), totals)| Line::Mark(Mark {
+                done,
+                of,
+                totals
+            })),
             timestamp().prop_map(Line::Continued),
             (totals(), any::<u64>())
                 .prop_map(|(totals, notes)| Line::End(Totals { notes, ..totals })),
@@ -345,9 +334,10 @@ pub(super) mod tests {
              alice@example.net bob@example.org",
             "text 0f3a91c2d4e5b68 white 2026-11-24T05:30:00Z 2026-11-23T07:00:00Z 2001:db8::7 <> \
              j%C3%B6rg@example.org",
+            "text 0f3a91c2d4e5b69 white 2026-11-24T05:30:00Z 2026-11-23T07:00:00Z 192.0.2.7 \
+             0123456789<cut> bob@example.org",
             "tuple 0f3a91c2d4e5b67 grey 2026-11-24T05:30:00Z",
             "note rule-17 accept%20192.0.2.0/24",
-            "texts 12 texts 2 tuples 0",
             "shard 17 of 2048 texts 2 tuples 1",
             "continued 2026-11-24T06:00:00Z",
             "end texts 2 tuples 1 notes 1",
