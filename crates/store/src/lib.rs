@@ -52,6 +52,22 @@ pub enum Placed {
     NoRoom,
 }
 
+/// What became of a tuple that was put together with what a store knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Merged {
+    /// Nothing was known; now it is remembered.
+    New,
+    /// Something was known; now something else is.
+    Changed,
+    /// What was known says as much, or more: nothing has changed.
+    Known,
+    /// Its window or lifetime was over already: nothing has changed.
+    Expired,
+    /// Nothing could be forgotten to make room for it.
+    NoRoom,
+}
+
 /// A memory of tuples. Time is an argument, and a store's own time never runs backwards: a `now`
 /// before the latest one it has been given counts as that latest one.
 pub trait TupleStore {
