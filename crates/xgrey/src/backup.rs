@@ -14,10 +14,16 @@
 //!
 //! Never knows: rules, protocols of mail servers, how the store keeps what it keeps.
 
+mod export;
 mod field;
 mod header;
 mod line;
+mod lines;
+mod part;
 
+pub use self::export::{CHUNK_BYTES, Chunk, Export, Source};
 pub use self::field::FieldFault;
 pub use self::header::{Header, HeaderDraft, HeaderFault, VERSION};
 pub use self::line::{Address, Entry, Line, LineFault, Mark, Text, Totals};
+pub use self::lines::{LINE_BYTES_MAX, Lines, Next};
+pub use self::part::{Begun, Output, Part, PartError};
