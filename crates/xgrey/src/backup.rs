@@ -17,6 +17,7 @@
 mod export;
 mod field;
 mod header;
+mod import;
 mod line;
 mod lines;
 mod part;
@@ -24,6 +25,10 @@ mod part;
 pub use self::export::{CHUNK_BYTES, Chunk, Export, Source};
 pub use self::field::FieldFault;
 pub use self::header::{Header, HeaderDraft, HeaderFault, VERSION};
+pub use self::import::{
+    Broken, BrokenLine, Ending, ImportError, Outcome, Progress, Taken, Tally, Target, Terms, Wish,
+    import,
+};
 pub use self::line::{Address, Entry, Line, LineFault, Mark, Text, Totals};
 pub use self::lines::{LINE_BYTES_MAX, Lines, Next};
 pub use self::part::{Begun, Output, Part, PartError};
