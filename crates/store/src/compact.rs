@@ -41,7 +41,7 @@ use parking_lot::Mutex;
 use crate::durable::{Durable, ToJournal};
 use crate::journal::Change;
 use crate::{Attempt, Merged, Placed, StoreError, TupleId, TupleStore};
-pub(crate) use image::{LoadFault, Loaded, ShardHeader};
+pub(crate) use image::{LoadFault, Loaded, ShardHeader, slots_in_use};
 use memory::{BUCKET_BYTES, Bucket, Buckets, Ground, LANES};
 pub use memory::{HugePages, NoHugePages};
 use shard::{Limits, Shard, Tally};

@@ -10,6 +10,7 @@ mod conformance;
 pub mod disk;
 pub mod durable;
 mod id;
+pub mod inspect;
 pub mod journal;
 pub mod snapshot;
 pub mod text;
