@@ -21,8 +21,12 @@ mod import;
 mod line;
 mod lines;
 mod part;
+mod receive;
+mod state;
+#[cfg(test)]
+mod tests;
 
-pub use self::export::{CHUNK_BYTES, Chunk, Export, Source};
+pub use self::export::{CHUNK_BYTES, Chunk, Export, NextText, Source};
 pub use self::field::FieldFault;
 pub use self::header::{Header, HeaderDraft, HeaderFault, VERSION};
 pub use self::import::{
@@ -32,3 +36,5 @@ pub use self::import::{
 pub use self::line::{Address, Entry, Line, LineFault, Mark, Text, Totals};
 pub use self::lines::{LINE_BYTES_MAX, Lines, Next};
 pub use self::part::{Begun, Output, Part, PartError};
+pub use self::receive::{NotKept, Receiver};
+pub use self::state::StateSource;

@@ -22,13 +22,17 @@ use super::line::{Entry, Line, Mark, Text, Totals};
 /// fewer, so that a small export isn't mostly marks.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
+/// After so many texts of tuples that aren't known any more, a chunk is handed out even if it is empty: so
+/// that whoever takes chunks can say that he wants no more.
+const PASSED_OVER_MAX: u32 = 10_000;
+
 /// What there is to be exported.
 pub trait Source {
     /// What the export says of itself.
     fn header(&self) -> Header;
 
-    /// The next text, if its tuple is known; `None` after the last.
-    fn next_text(&mut self) -> Option<Text<'_>>;
+    /// The next text.
+    fn next_text(&mut self) -> NextText<'_>;
 
     /// How many shards there are.
     fn shard_count(&self) -> u32;
@@ -38,6 +42,17 @@ pub trait Source {
 
     /// All notes, by name and value.
     fn notes(&mut self) -> Vec<(Vec<u8>, Vec<u8>)>;
+}
+
+/// What a source has for the next text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextText<'a> {
+    /// That of a known tuple.
+    Known(Text<'a>),
+    /// That of a tuple which isn't known any more.
+    PassedOver,
+    /// There are no more.
+    Over,
 }
 
 /// Some whole lines, and how far the export is with them.
@@ -112,8 +127,14 @@ impl<S: Source> Export<S> {
                 self.stage = if self.after.is_some() { Stage::Shards } else { Stage::Texts };
             }
             _ => {
-                while lines.len() < CHUNK_BYTES && self.stage != Stage::Over {
+                let mut passed_over = 0;
+                while lines.len() < CHUNK_BYTES
+                    && passed_over < PASSED_OVER_MAX
+                    && self.stage != Stage::Over
+                {
+                    let before = lines.len();
                     self.write_some(&mut lines);
+                    passed_over += u32::from(lines.len() == before);
                 }
             }
         }
@@ -126,15 +147,16 @@ impl<S: Source> Export<S> {
         })
     }
 
-    /// Appends a line at least, or goes on to the next part.
+    /// Appends a line or some, or nothing on the way to the next.
     fn write_some(&mut self, out: &mut String) {
         match self.stage {
             Stage::Texts => match self.source.next_text() {
-                Some(text) => {
+                NextText::Known(text) => {
                     Entry::Text(text).write(out);
                     self.totals.texts += 1;
                 }
-                None => self.stage = Stage::Shards,
+                NextText::PassedOver => {}
+                NextText::Over => self.stage = Stage::Shards,
             },
             Stage::Shards => self.write_shard(out),
             Stage::Notes => {
@@ -195,6 +217,13 @@ pub(super) mod tests {
     pub(crate) struct MadeUp {
         pub(crate) shards: u32,
         pub(crate) texts: u32,
+        pub(crate) passed_over: u32,
+    }
+
+    impl MadeUp {
+        pub(crate) fn new(shards: u32, texts: u32) -> Self {
+            Self { shards, texts, passed_over: 0 }
+        }
     }
 
     pub(crate) const TIME: Timestamp = Timestamp::from_unix_secs(1_795_498_200);
@@ -213,9 +242,14 @@ pub(super) mod tests {
             }
         }
 
-        fn next_text(&mut self) -> Option<Text<'_>> {
-            self.texts = self.texts.checked_sub(1)?;
-            Some(Text {
+        fn next_text(&mut self) -> NextText<'_> {
+            if self.passed_over > 0 {
+                self.passed_over -= 1;
+                return NextText::PassedOver;
+            }
+            let Some(texts) = self.texts.checked_sub(1) else { return NextText::Over };
+            self.texts = texts;
+            NextText::Known(Text {
                 id: id(self.texts.into()),
                 tuple: Tuple { state: State::Grey, since: TIME },
                 first_try: TIME,
@@ -264,12 +298,12 @@ pub(super) mod tests {
 
     #[test]
     fn a_small_export_reads_well() {
-        insta::assert_snapshot!(text(&chunks(&MadeUp { shards: 3, texts: 1 }, None)));
+        insta::assert_snapshot!(text(&chunks(&MadeUp::new(3, 1), None)));
     }
 
     #[test]
     fn a_large_one_comes_in_chunks_of_whole_lines_with_marks_between() {
-        let chunks = chunks(&MadeUp { shards: 100, texts: 5_000 }, None);
+        let chunks = chunks(&MadeUp::new(100, 5_000), None);
         let text = text(&chunks);
         assert!(chunks.len() > 10, "only {} chunks", chunks.len());
         for chunk in &chunks {
@@ -284,8 +318,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn whoever_takes_chunks_is_asked_now_and_then_though_there_is_nothing_to_give() {
+        let plain = MadeUp::new(3, 2);
+        let old = MadeUp { passed_over: 3 * PASSED_OVER_MAX + 1, ..plain.clone() };
+        let chunks_of_old = chunks(&old, None);
+        assert_eq!(chunks_of_old.iter().filter(|chunk| chunk.lines.is_empty()).count(), 3);
+        assert_eq!(text(&chunks_of_old), text(&chunks(&plain, None)));
+    }
+
+    #[test]
     fn what_follows_a_mark_is_what_an_export_from_there_has() {
-        let source = MadeUp { shards: 100, texts: 10 };
+        let source = MadeUp::new(100, 10);
         let whole = text(&chunks(&source, None));
         let head = text(&chunks(&source, None)[..1]);
         for (end, mark) in marks(&whole) {
@@ -300,7 +343,7 @@ pub(super) mod tests {
             [(1, 2, 2, 1), (1, 2, 5, 2), (3, 4, 2, 1), (4, 4, 3, 3), (1, 100, 2, 0)]
         {
             let mark = Mark { done, of, totals: Totals::default() };
-            let export = Export::new(MadeUp { shards, texts: 0 }, Some(mark));
+            let export = Export::new(MadeUp::new(shards, 0), Some(mark));
             assert_eq!(export.shards_done, begins_with, "{done} of {of}, now of {shards}");
         }
     }

@@ -56,6 +56,8 @@ pub struct Taken {
     pub tuples: Tally,
     /// Lines `note` that were taken.
     pub notes: u64,
+    /// Lines `note` that could not be: too long, or one too many.
+    pub notes_unusable: u64,
 }
 
 /// Who takes an export in.
@@ -216,7 +218,7 @@ pub fn import<T: Target>(
                 break Ending::Stopped { line: number - 1 };
             }
         }
-        let next = lines.next().map_err(|error| ImportError::Read { line: number, error })?;
+        let next = lines.next_line().map_err(|error| ImportError::Read { line: number, error })?;
         let line = match next {
             Next::Line(line) => line,
             Next::TooLong => {
@@ -237,7 +239,7 @@ pub fn import<T: Target>(
             }
             Ok(Some(Line::End(written))) => {
                 let rest =
-                    lines.next().map_err(|error| ImportError::Read { line: number, error })?;
+                    lines.next_line().map_err(|error| ImportError::Read { line: number, error })?;
                 break match rest {
                     Next::End if written == found => Ending::Whole,
                     Next::End => Ending::Differs { written, found },
@@ -255,7 +257,7 @@ fn read_header<E>(lines: &mut Lines<impl BufRead>) -> Result<Header, ImportError
     let mut draft = HeaderDraft::default();
     loop {
         let number = lines.number() + 1;
-        let next = lines.next().map_err(|error| ImportError::Read { line: number, error })?;
+        let next = lines.next_line().map_err(|error| ImportError::Read { line: number, error })?;
         let taken = match next {
             Next::Line(line) => draft.take(line),
             Next::Cut | Next::End | Next::TooLong => Err(draft.end()),
@@ -309,6 +311,7 @@ impl Taken {
         self.texts.add(&other.texts);
         self.tuples.add(&other.tuples);
         self.notes += other.notes;
+        self.notes_unusable += other.notes_unusable;
     }
 
     /// What became of tuples. Each that has a text has a line `tuple` too, further down, which then
@@ -386,7 +389,7 @@ mod tests {
     }
 
     fn export() -> String {
-        text(&chunks(&MadeUp { shards: 4, texts: 2 }, None))
+        text(&chunks(&MadeUp::new(4, 2), None))
     }
 
     fn entries(export: &str) -> String {
@@ -461,7 +464,7 @@ mod tests {
 
     #[test]
     fn whoever_looks_on_can_stop_it() {
-        let export = text(&chunks(&MadeUp { shards: 100, texts: 0 }, None));
+        let export = text(&chunks(&MadeUp::new(100, 0), None));
         let mut looks = 0;
         let mut scribe = Scribe::default();
         let outcome = import(export.as_bytes(), &mut scribe, |progress| {
@@ -481,7 +484,7 @@ mod tests {
         let mut taken = Taken {
             texts: Tally { new: 5, changed: 1, known: 2, expired: 3, ..Tally::default() },
             tuples: Tally { new: 100, changed: 0, known: 18, expired: 4, no_room: 1, unusable: 0 },
-            notes: 0,
+            ..Taken::default()
         };
         let whole = Tally { new: 105, changed: 1, known: 12, expired: 4, no_room: 1, unusable: 0 };
         assert_eq!(taken.by_tuple(Terms::All), whole);

@@ -180,6 +180,25 @@ impl<'a> Line<'a> {
     }
 }
 
+impl Text<'_> {
+    /// The same, with bytes of its own.
+    pub fn into_owned(self) -> Text<'static> {
+        let Self { id, tuple, first_try, client, sender, recipient } = self;
+        let (sender, recipient) = (sender.into_owned(), recipient.into_owned());
+        Text { id, tuple, first_try, client, sender, recipient }
+    }
+}
+
+impl Address<'_> {
+    /// The same, with bytes of its own.
+    pub fn into_owned(self) -> Address<'static> {
+        match self {
+            Self::Whole(bytes) => Address::Whole(bytes.into_owned().into()),
+            Self::Cut(bytes) => Address::Cut(bytes.into_owned().into()),
+        }
+    }
+}
+
 impl Entry<'_> {
     /// Appends it as a line, line end included.
     pub fn write(&self, out: &mut String) {

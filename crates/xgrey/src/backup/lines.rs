@@ -51,7 +51,7 @@ impl<R: BufRead> Lines<R> {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn next(&mut self) -> io::Result<Next<'_>> {
+    pub fn next_line(&mut self) -> io::Result<Next<'_>> {
         self.line.clear();
         let mut is_too_long = false;
         let mut length = 0;
@@ -100,7 +100,7 @@ mod tests {
         let mut lines = Lines::of(BufReader::with_capacity(buffer, text));
         let mut said = Vec::new();
         loop {
-            let next = match lines.next().unwrap() {
+            let next = match lines.next_line().unwrap() {
                 Next::Line(line) if line.len() > 100 => format!("{} bytes", line.len()),
                 Next::Line(line) => String::from_utf8_lossy(line).into_owned(),
                 Next::TooLong => "too long".to_owned(),

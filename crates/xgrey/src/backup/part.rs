@@ -210,7 +210,7 @@ fn look(file: &File) -> io::Result<Found> {
     let mut draft = HeaderDraft::default();
     let header = loop {
         let before = lines.number();
-        match lines.next()? {
+        match lines.next_line()? {
             Next::Line(line) => match draft.take(line) {
                 Ok(None) => {}
                 Ok(Some(header)) => break header,
@@ -224,7 +224,7 @@ fn look(file: &File) -> io::Result<Found> {
     };
     let mut found = None;
     let mut counted = Totals::default();
-    while let Next::Line(line) = lines.next()? {
+    while let Next::Line(line) = lines.next_line()? {
         if line.starts_with(b"tuple ") {
             counted.tuples += 1;
         } else if line.starts_with(b"text ") {
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     fn export() -> String {
-        text(&chunks(&MadeUp { shards: 100, texts: 1_000 }, None))
+        text(&chunks(&MadeUp::new(100, 1_000), None))
     }
 
     /// What is made of a part with `bytes` in it: how far it is whole, and what of it stays.
