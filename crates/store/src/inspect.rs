@@ -12,12 +12,15 @@ mod journals;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::io;
+use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::journal::{Position, Segment};
 use crate::snapshot::{self, Snapshot};
+use crate::text;
 
 pub use self::journals::JournalFile;
 pub use self::snapshots::{Estimate, SnapshotFile, estimate};
@@ -44,6 +47,8 @@ pub enum Kind {
     Snapshot(Position),
     /// A part of the journal, from a position on.
     Journal(Position),
+    /// Texts of tuples, by number.
+    Texts(u64),
     /// What is being written, or was when a process died; the next start clears it away.
     Unfinished,
     /// None of ours.
@@ -60,7 +65,8 @@ impl Kind {
             _ => {
                 let snapshot = Snapshot::of_name(name).map(|found| Self::Snapshot(found.position));
                 let journal = || Segment::of_name(name).map(|found| Self::Journal(found.first));
-                snapshot.or_else(journal).unwrap_or(Self::Other)
+                let texts = || text::number_in(name).map(Self::Texts);
+                snapshot.or_else(journal).or_else(texts).unwrap_or(Self::Other)
             }
         }
     }
@@ -72,6 +78,7 @@ impl Kind {
             Self::HashKey => "hash key",
             Self::Snapshot(_) => "snapshot",
             Self::Journal(_) => "journal",
+            Self::Texts(_) => "texts",
             Self::Unfinished => "unfinished",
             Self::Other => "not ours",
         }
@@ -117,6 +124,11 @@ pub enum Content {
     Snapshot(SnapshotFile),
     /// A part of the journal.
     Journal(JournalFile),
+    /// Texts of tuples, those included whose tuples are forgotten.
+    Texts {
+        /// How many.
+        texts: u64,
+    },
     /// Nothing that is looked at.
     NotRead,
 }
@@ -159,11 +171,11 @@ impl Verification {
 /// When the directory can't be read, or a file is gone that was there: then somebody writes in it,
 /// and it can be tried again.
 pub fn verify(
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     key_fingerprint: u64,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Verification> {
-    let mut checked: Vec<Checked> = files(disk)?
+    let mut checked: Vec<Checked> = files(&**disk)?
         .into_iter()
         .map(|file| Checked {
             file,
@@ -175,19 +187,37 @@ pub fn verify(
     let mut start = Start::default();
     let mut read = 0;
     for file in &mut checked {
-        if let Kind::Snapshot(position) = file.file.kind {
-            let before = read;
-            snapshots::check(disk, position, key_fingerprint, file, &mut |bytes| {
-                progress(before + bytes);
-            })?;
-            read += file.file.bytes;
+        match file.file.kind {
+            Kind::Snapshot(position) => {
+                let mut progress = |bytes| progress(read + bytes);
+                snapshots::check(&**disk, position, key_fingerprint, file, &mut progress)?;
+            }
+            Kind::Texts(_) => texts::check(disk, key_fingerprint, file)?,
+            _ => continue,
         }
+        read += file.file.bytes;
+        progress(read);
     }
-    let from = snapshots::begin(disk, key_fingerprint, &checked, &mut start)?;
-    journals::check(disk, key_fingerprint, from, &mut checked, &mut start, &mut |bytes| {
-        progress(read + bytes);
-    })?;
+    let from = snapshots::begin(&**disk, key_fingerprint, &checked, &mut start)?;
+    let mut progress = |bytes| progress(read + bytes);
+    journals::check(&**disk, key_fingerprint, from, &mut checked, &mut start, &mut progress)?;
     Ok(Verification { files: checked, start })
+}
+
+/// How many bytes [`verify`] reads of these files.
+pub fn bytes_to_verify(files: &[FileFound]) -> u64 {
+    let is_read = |kind| matches!(kind, Kind::Snapshot(_) | Kind::Journal(_) | Kind::Texts(_));
+    files.iter().filter(|file| is_read(file.kind)).map(|file| file.bytes).sum()
+}
+
+/// The version of a file's format, as its first bytes have it. `None` for what has none.
+pub fn format_version(disk: &dyn Disk, name: &str) -> Option<u32> {
+    const MAGICS: [&[u8; 8]; 3] = [b"xgreyjnl", b"xgreysnp", b"xgreytxt"];
+    let mut start = [0; 12];
+    disk.open(name).ok()?.read_at(0, &mut start).ok()?;
+    let (magic, version) = start.split_first_chunk::<8>()?;
+    let version = u32::from_le_bytes(version.try_into().ok()?);
+    MAGICS.contains(&magic).then_some(version)
 }
 
 /// What opening a snapshot said, unless it is that the file has gone.

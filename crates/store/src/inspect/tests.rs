@@ -1,16 +1,20 @@
 //! What is said of files is what a start then makes of them.
 
+use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use greylist::{HashKey, Secs, Timestamp, Timing, TupleKey};
 use proptest::prelude::*;
 
-use super::{Content, Kind, Verification, estimate, verify};
+use super::{
+    Content, Kind, Verification, bytes_to_verify, estimate, files, format_version, verify,
+};
 use crate::disk::{Disk, SimulatedDisk};
 use crate::durable::{Opening, Settings};
 use crate::journal::{Note, SyncPolicy};
-use crate::{Bound, CompactConfig, CompactStore};
+use crate::text::{TextConfig, TextLog};
+use crate::{Bound, CompactConfig, CompactStore, TupleId};
 
 const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 const HASH_KEY: HashKey = HashKey::new([1; 16]);
@@ -57,7 +61,21 @@ fn directory() -> SimulatedDisk {
 }
 
 fn verified(disk: &SimulatedDisk) -> Verification {
-    verify(disk, HASH_KEY.fingerprint(), &mut |_| {}).unwrap()
+    verified_with(disk, HASH_KEY.fingerprint())
+}
+
+fn verified_with(disk: &SimulatedDisk, key_fingerprint: u64) -> Verification {
+    let calls = disk.calls();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut read = 0;
+    let verification = verify(&shared, key_fingerprint, &mut |bytes| {
+        assert!(bytes >= read, "{bytes} after {read}");
+        read = bytes;
+    });
+    let files = files(disk).unwrap();
+    assert!(read <= bytes_to_verify(&files), "{read}");
+    assert_eq!(disk.calls(), calls, "something was changed");
+    verification.unwrap()
 }
 
 /// A line for each file, and what a start would come to.
@@ -74,6 +92,7 @@ fn said(verification: &Verification) -> String {
                     let span = found.span.map(|(first, last)| (first.get(), last.get()));
                     format!("{} changes {span:?}", found.changes)
                 }
+                Content::Texts { texts } => format!("{texts} texts"),
                 Content::NotRead => "not read".to_owned(),
             };
             let kind = checked.file.kind.word();
@@ -142,7 +161,7 @@ fn what_a_later_version_or_another_key_wrote_would_stop_a_start() {
     for (wanted, name) in [("journal", 0), ("snapshot", 0)] {
         let disk = directory();
         let names = names(&disk, |kind| kind.word() == wanted);
-        let other = verify(&disk, 7, &mut |_| {}).unwrap();
+        let other = verified_with(&disk, 7);
         let refusals = other.start.refusals.join("\n");
         assert!(refusals.contains("with another hash key"), "{refusals}");
         let mut bytes = disk.contents(&names[name]).unwrap();
@@ -153,6 +172,58 @@ fn what_a_later_version_or_another_key_wrote_would_stop_a_start() {
         let refusals = verified(&disk).start.refusals.join("\n");
         assert!(refusals.contains("is of format version 99"), "{refusals}");
     }
+}
+
+fn with_texts(disk: &SimulatedDisk) -> String {
+    let config = TextConfig { bytes_max: 64 << 20, key_fingerprint: HASH_KEY.fingerprint() };
+    let (log, _) = TextLog::open(Arc::new(disk.clone()), config).unwrap();
+    for number in 1..=3_000 {
+        let id = TupleId::from_bits(number).unwrap();
+        let client = Ipv4Addr::new(192, 0, 2, 7).into();
+        log.append(START, id, client, b"alice@example.net", b"bob@example.org");
+    }
+    log.flush();
+    names(disk, |kind| matches!(kind, Kind::Texts(_))).pop().unwrap()
+}
+
+#[test]
+fn texts_are_counted_and_their_damage_costs_a_start_no_tuple() {
+    let disk = directory();
+    let name = with_texts(&disk);
+    let verification = verified(&disk);
+    assert!(verification.is_whole());
+    assert!(said(&verification).contains("texts: 3000 texts [] []"), "{}", said(&verification));
+
+    let bytes = disk.contents(&name).unwrap();
+    disk.put(&name, bytes[..bytes.len() - 9].to_vec());
+    let torn = verified(&disk);
+    assert!(torn.is_whole());
+    assert!(said(&torn).contains("the last write was cut off"), "{}", said(&torn));
+
+    let mut corrupt = bytes.clone();
+    corrupt[3_000] ^= 1;
+    disk.put(&name, corrupt);
+    let damaged = verified(&disk);
+    assert!(!damaged.is_whole());
+    assert!(damaged.start.losses.is_empty() && damaged.start.refusals.is_empty());
+    assert!(said(&damaged).contains("bytes are corrupt"), "{}", said(&damaged));
+
+    disk.put(&name, b"xgreytxt".repeat(100));
+    let damaged = verified(&disk);
+    assert!(said(&damaged).contains("its header is corrupt"), "{}", said(&damaged));
+}
+
+#[test]
+fn a_files_format_is_told_by_its_first_bytes() {
+    let disk = directory();
+    let name = with_texts(&disk);
+    disk.put("hash-key", vec![7; 16]);
+    assert_eq!(format_version(&disk, &name), Some(1));
+    for name in names(&disk, |kind| matches!(kind, Kind::Journal(_) | Kind::Snapshot(_))) {
+        assert_eq!(format_version(&disk, &name), Some(1), "{name}");
+    }
+    assert_eq!(format_version(&disk, "hash-key"), None);
+    assert_eq!(format_version(&disk, "no-such-file"), None);
 }
 
 #[test]
