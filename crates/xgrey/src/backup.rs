@@ -27,7 +27,7 @@ mod state;
 mod tests;
 
 pub use self::export::{CHUNK_BYTES, Chunk, Export, NextText, Source};
-pub use self::field::FieldFault;
+pub use self::field::{FieldFault, rfc3339};
 pub use self::header::{Header, HeaderDraft, HeaderFault, VERSION};
 pub use self::import::{
     Broken, BrokenLine, Ending, ImportError, Outcome, Progress, Taken, Tally, Target, Terms, Wish,

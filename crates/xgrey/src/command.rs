@@ -4,8 +4,11 @@
 pub mod config;
 pub mod ctl;
 pub mod explain;
+pub mod export;
 pub mod generate;
+pub mod import;
 pub mod serve;
+pub mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +24,8 @@ pub enum Failure {
     Failed(String),
     /// By wrong usage or configuration: exit code 2. The text is ready to be printed.
     Usage(String),
+    /// It did what it could, and has said what it could not: exit code 1.
+    Told,
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -35,6 +40,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Ctl(args) => ctl::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Store { command } => store::run(&command),
         Command::Config { command } => config::run(&command),
         Command::Generate { command } => generate::run(command),
     };
@@ -48,6 +56,7 @@ pub fn run(cli: Cli) -> ExitCode {
             eprintln!("{}", why.trim_end());
             ExitCode::from(2)
         }
+        Err(Failure::Told) => ExitCode::from(1),
     }
 }
 

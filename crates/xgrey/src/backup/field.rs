@@ -156,6 +156,13 @@ fn parse_time(word: &[u8]) -> Option<Timestamp> {
     u64::try_from(time.as_second()).ok().map(Timestamp::from_unix_secs)
 }
 
+/// A time as a backup has it: RFC 3339, UTC.
+pub fn rfc3339(at: Timestamp) -> String {
+    let mut out = String::new();
+    write_time(at, &mut out);
+    out
+}
+
 /// RFC 3339, UTC. What is beyond the year 9999, where such times end, is written as that end.
 pub(super) fn write_time(at: Timestamp, out: &mut String) {
     let secs = i64::try_from(at.as_unix_secs()).unwrap_or(i64::MAX);

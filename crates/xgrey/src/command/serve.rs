@@ -296,6 +296,7 @@ impl Server {
         let Loaded { config, name, report } =
             load(self.config_path.as_deref()).map_err(|failure| match failure {
                 Failure::Usage(why) | Failure::Failed(why) => why,
+                Failure::Told => String::new(),
             })?;
         // The one step that can fail comes first; nothing is changed before it.
         self.listeners.replace(&config.listeners).map_err(|error| error.to_string())?;
