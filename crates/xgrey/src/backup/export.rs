@@ -96,13 +96,13 @@ enum Stage {
 }
 
 impl<S: Source> Export<S> {
-    /// Of all that `source` has; or, if some of it has been written up to `after`, of the rest. The
-    /// head comes first in any case.
+    /// Of all that `source` has; or, if some of it has been written up to `after`, which must be
+    /// possible, of the rest. The head comes first in any case.
     pub fn new(source: S, after: Option<Mark>) -> Self {
         let shards = source.shard_count();
         let shards_done = after.map_or(0, |mark| {
             // Under another number of shards: the same part of all ids, rounded down.
-            let done = u64::from(mark.done) * u64::from(shards) / u64::from(mark.of);
+            let done = u64::from(mark.done) * u64::from(shards) / u64::from(mark.of.max(1));
             u32::try_from(done).unwrap_or(shards).min(shards)
         });
         Self {
@@ -115,6 +115,11 @@ impl<S: Source> Export<S> {
             found: Vec::new(),
             unmarked: 0,
         }
+    }
+
+    /// How many lines there are so far.
+    pub const fn totals(&self) -> Totals {
+        self.totals
     }
 
     /// The next lines; `None` after the last.

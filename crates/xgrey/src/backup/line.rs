@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use greylist::{Timestamp, Tuple};
+use serde::{Deserialize, Serialize};
 use store::TupleId;
 use thiserror::Error;
 
@@ -73,7 +74,7 @@ pub enum Address<'a> {
 }
 
 /// How many entries there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Lines `text`.
     pub texts: u64,
@@ -84,7 +85,7 @@ pub struct Totals {
 }
 
 /// A place from which an export can go on: before it are all texts, and that many shards of so many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// `1..=of`.
     pub done: u32,
@@ -106,6 +107,13 @@ pub enum LineFault {
     /// It names a shard that there can't be.
     #[error("there is no such shard")]
     Shard,
+}
+
+impl Mark {
+    /// Whether there can be such shards.
+    pub const fn is_possible(&self) -> bool {
+        self.done > 0 && self.done <= self.of
+    }
 }
 
 impl<'a> Line<'a> {
@@ -141,10 +149,11 @@ impl<'a> Line<'a> {
                 let (Ok(done), Ok(of)) = (u32::try_from(done), u32::try_from(of)) else {
                     return Err(LineFault::Shard);
                 };
-                if done == 0 || done > of {
+                let mark = Mark { done, of, totals: parse_totals(&mut words)? };
+                if !mark.is_possible() {
                     return Err(LineFault::Shard);
                 }
-                Self::Mark(Mark { done, of, totals: parse_totals(&mut words)? })
+                Self::Mark(mark)
             }
             b"continued" => Self::Continued(words.time("time")?),
             b"end" => {
