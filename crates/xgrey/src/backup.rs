@@ -18,10 +18,13 @@ mod export;
 mod field;
 mod header;
 mod import;
+mod interrupt;
 mod line;
 mod lines;
 mod part;
+mod progress;
 mod receive;
+mod remote;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -33,8 +36,11 @@ pub use self::import::{
     Broken, BrokenLine, Ending, ImportError, Outcome, Progress, Taken, Tally, Target, Terms, Wish,
     import,
 };
+pub use self::interrupt::Interrupt;
 pub use self::line::{Address, Entry, Line, LineFault, Mark, Text, Totals};
 pub use self::lines::{LINE_BYTES_MAX, Lines, Next};
 pub use self::part::{Begun, Output, Part, PartError};
+pub use self::progress::{Extent, Meter, Pace};
 pub use self::receive::{NotKept, Receiver};
+pub use self::remote::RemoteTarget;
 pub use self::state::StateSource;

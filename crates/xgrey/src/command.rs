@@ -7,10 +7,11 @@ pub mod explain;
 pub mod export;
 pub mod generate;
 pub mod import;
+mod offline;
 pub mod serve;
 pub mod store;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, ControlArgs};
@@ -62,6 +63,11 @@ pub fn run(cli: Cli) -> ExitCode {
 
 /// The control socket: as given, or where `serve` puts it for this user.
 fn control_socket(args: &ControlArgs) -> PathBuf {
+    socket_at(args.control.as_deref())
+}
+
+/// The control socket: that one, or where `serve` puts it for this user.
+fn socket_at(given: Option<&Path>) -> PathBuf {
     let default = || Environment::of_this_process().runtime().join(control::SOCKET_NAME);
-    args.control.clone().unwrap_or_else(default)
+    given.map_or_else(default, Path::to_owned)
 }

@@ -9,6 +9,7 @@
 
 pub mod backup;
 pub mod client;
+pub mod conversation;
 pub mod server;
 pub mod stream;
 pub mod tuples;

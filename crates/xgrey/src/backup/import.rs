@@ -100,6 +100,10 @@ pub struct Outcome {
     pub broken: Broken,
     /// How it ended.
     pub ending: Ending,
+    /// Lines read.
+    pub lines: u64,
+    /// Bytes read.
+    pub bytes: u64,
 }
 
 impl Outcome {
@@ -167,7 +171,9 @@ pub enum ImportError<E> {
         /// What the kernel said.
         error: io::Error,
     },
-    /// It could not be taken in.
+    /// None of it could be taken in.
+    Begin(E),
+    /// No more of it could be taken in.
     Target {
         /// At which line.
         line: u64,
@@ -205,9 +211,7 @@ pub fn import<T: Target>(
 ) -> Result<Outcome, ImportError<T::Error>> {
     let mut lines = Lines::of(input);
     let header = read_header(&mut lines)?;
-    let terms = target
-        .begin(&header)
-        .map_err(|error| ImportError::Target { line: lines.number(), error })?;
+    let terms = target.begin(&header).map_err(ImportError::Begin)?;
     let mut broken = Broken::default();
     let mut found = Totals::default();
     let ending = loop {
@@ -250,7 +254,15 @@ pub fn import<T: Target>(
         }
     };
     target.finish().map_err(|error| ImportError::Target { line: lines.number(), error })?;
-    Ok(Outcome { header, terms, taken: target.taken(), broken, ending })
+    Ok(Outcome {
+        header,
+        terms,
+        taken: target.taken(),
+        broken,
+        ending,
+        lines: lines.number(),
+        bytes: lines.bytes(),
+    })
 }
 
 fn read_header<E>(lines: &mut Lines<impl BufRead>) -> Result<Header, ImportError<E>> {
@@ -345,7 +357,7 @@ impl<E: fmt::Display> fmt::Display for ImportError<E> {
         match self {
             Self::Header(fault) => write!(f, "{fault}"),
             Self::Read { line, error } => write!(f, "can't be read on at line {line}: {error}"),
-            Self::Target { error, .. } => write!(f, "{error}"),
+            Self::Begin(error) | Self::Target { error, .. } => write!(f, "{error}"),
         }
     }
 }

@@ -132,12 +132,15 @@ impl Output {
         written.map_err(|error| PartError::Io { path: self.path().to_owned(), error })
     }
 
-    /// All is written: gives the file its name.
+    /// All is written: gives the file its name, and says it.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn finish(self) -> Result<(), PartError> {
-        let Self::Part(Part { file, part_path, path }) = self else { return Ok(()) };
+    pub fn finish(self) -> Result<PathBuf, PartError> {
+        let Part { file, part_path, path } = match self {
+            Self::Part(part) => part,
+            Self::Stream { path, .. } => return Ok(path),
+        };
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
@@ -146,7 +149,10 @@ impl Output {
             .sync_all()
             .and_then(|()| std::fs::rename(&part_path, &path))
             .and_then(|()| File::open(folder)?.sync_all());
-        finished.map_err(|error| PartError::Io { path, error })
+        match finished {
+            Ok(()) => Ok(path),
+            Err(error) => Err(PartError::Io { path, error }),
+        }
     }
 
     /// What is being written, by the name that it has until it is whole.
