@@ -83,6 +83,30 @@ pub fn judge(timing: &Timing, known: Option<Tuple>, now: Timestamp) -> (Touch, T
     }
 }
 
+/// What two memories know of the same tuple, put together, such as a backup and the service that
+/// takes it in: nobody who has proved itself, or waits, is worse off. In whichever order and however
+/// often memories are put together, the same comes out.
+pub fn merge(one: Tuple, other: Tuple) -> Tuple {
+    match (one.state, other.state) {
+        (State::White, State::White) => {
+            if one.since >= other.since {
+                one
+            } else {
+                other
+            }
+        }
+        (State::Grey, State::Grey) => {
+            if one.since <= other.since {
+                one
+            } else {
+                other
+            }
+        }
+        (State::White, State::Grey) => one,
+        (State::Grey, State::White) => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,5 +184,38 @@ mod tests {
         let grey = Tuple { state: State::Grey, since: Timestamp::from_unix_secs(1_000) };
         let (touch, tuple) = judge(&timing, Some(grey), Timestamp::from_unix_secs(400));
         assert_eq!((touch, tuple), (Touch::Early { wait: Secs::new(60) }, grey));
+    }
+
+    #[test]
+    fn of_two_memories_white_beats_grey_the_later_use_and_the_earlier_first_try_count() {
+        let tuple = |state, secs| Tuple { state, since: Timestamp::from_unix_secs(secs) };
+        let grey = |secs| tuple(State::Grey, secs);
+        let white = |secs| tuple(State::White, secs);
+        for (one, other, together) in [
+            (grey(5), white(1), white(1)),
+            (grey(1), white(5), white(5)),
+            (white(1), white(5), white(5)),
+            (grey(1), grey(5), grey(1)),
+            (grey(3), grey(3), grey(3)),
+        ] {
+            assert_eq!(merge(one, other), together);
+            assert_eq!(merge(other, one), together);
+        }
+    }
+
+    #[test]
+    fn memories_can_be_put_together_in_any_order_and_again() {
+        let tuples = [State::Grey, State::White].into_iter().flat_map(|state| {
+            (0..3).map(move |secs| Tuple { state, since: Timestamp::from_unix_secs(secs) })
+        });
+        let tuples: Vec<Tuple> = tuples.collect();
+        for &a in &tuples {
+            for &b in &tuples {
+                assert_eq!(merge(merge(a, b), b), merge(a, b));
+                for &c in &tuples {
+                    assert_eq!(merge(merge(a, b), c), merge(a, merge(b, c)));
+                }
+            }
+        }
     }
 }

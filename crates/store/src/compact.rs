@@ -40,8 +40,8 @@ use parking_lot::Mutex;
 
 use crate::durable::{Durable, ToJournal};
 use crate::journal::Change;
-use crate::{Attempt, Placed, StoreError, TupleId, TupleStore};
-pub(crate) use image::{LoadFault, Loaded, ShardHeader};
+use crate::{Attempt, Merged, Placed, StoreError, TupleId, TupleStore};
+pub(crate) use image::{LoadFault, Loaded, ShardHeader, slots_in_use};
 use memory::{BUCKET_BYTES, Bucket, Buckets, Ground, LANES};
 pub use memory::{HugePages, NoHugePages};
 use shard::{Limits, Shard, Tally};
@@ -304,6 +304,22 @@ impl CompactStore {
         let placed = self.shard(id).lock().put(now, id, tuple, &mut self.recorder(now));
         self.commit();
         placed
+    }
+
+    /// Puts each of `tuples`, which another memory knows, together with what is known here, as
+    /// [`greylist::tuple::merge`] says, and appends what came of it to `merged`. Atomic for each
+    /// tuple; does no harm when it is done again. At most 100,000 at once.
+    pub fn merge(&self, now: Timestamp, tuples: &[(TupleId, Tuple)], merged: &mut Vec<Merged>) {
+        let now = self.advance(now);
+        let told = &mut self.recorder(now);
+        for batch in tuples.chunks(PREFETCH) {
+            for &(id, _) in batch {
+                self.shard(id).lock().prefetch(id);
+            }
+            let merge = |&(id, tuple): &_| self.shard(id).lock().merge(now, id, tuple, told);
+            merged.extend(batch.iter().map(merge));
+        }
+        self.commit();
     }
 
     /// See [`TupleStore::forget`].

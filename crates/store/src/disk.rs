@@ -6,10 +6,12 @@
 //!
 //! Never knows: what is in the files.
 
+mod read_only;
 mod real;
 #[cfg(any(test, feature = "simulated-disk"))]
 mod simulated;
 
+pub use read_only::ReadOnlyDisk;
 pub use real::RealDisk;
 #[cfg(any(test, feature = "simulated-disk"))]
 pub use simulated::{Fate, Fault, SimulatedDisk};

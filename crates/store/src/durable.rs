@@ -32,7 +32,7 @@ use crate::disk::Disk;
 use crate::journal::{self, Change, Health, Journal, Note, Position, SyncPolicy};
 use crate::{CompactStore, TupleId};
 
-pub use recovery::{OpenError, Opened, Opening, Progress, Recovery};
+pub use recovery::{OpenError, Opened, Opening, Progress, Read, Recovery};
 pub use upkeep::Event;
 use upkeep::Upkeep;
 

@@ -10,6 +10,7 @@ mod conformance;
 pub mod disk;
 pub mod durable;
 mod id;
+pub mod inspect;
 pub mod journal;
 pub mod snapshot;
 pub mod text;
@@ -47,6 +48,22 @@ pub enum Placed {
     /// It is remembered.
     Stored,
     /// Its window or lifetime was over already; now nothing is remembered under its key.
+    Expired,
+    /// Nothing could be forgotten to make room for it.
+    NoRoom,
+}
+
+/// What became of a tuple that was put together with what a store knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Merged {
+    /// Nothing was known; now it is remembered.
+    New,
+    /// Something was known; now something else is.
+    Changed,
+    /// What was known says as much, or more: nothing has changed.
+    Known,
+    /// Its window or lifetime was over already: nothing has changed.
     Expired,
     /// Nothing could be forgotten to make room for it.
     NoRoom,

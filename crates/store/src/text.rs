@@ -46,6 +46,14 @@ pub use self::open::{TextRefusal, TextReport};
 pub use self::record::{Address, Text};
 pub use self::scan::{Scan, TextDamage};
 
+/// The number in a segment's name. `None` for what is none.
+pub(crate) fn number_in(name: &str) -> Option<u64> {
+    match segment::named(name) {
+        segment::Named::Segment(number) => Some(number),
+        segment::Named::Unfinished | segment::Named::Other => None,
+    }
+}
+
 /// Texts that wait to be written: at 300,000 new tuples a second of about 60 bytes that is almost a
 /// second's worth. Only what is used of it takes memory.
 const BUFFER_BYTES: usize = 16 * 1024 * 1024;

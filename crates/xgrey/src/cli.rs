@@ -34,6 +34,18 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Talk to the running service
     Ctl(CtlArgs),
+    /// Write all that is remembered to a file of text
+    #[command(after_help = EXPORT_HELP)]
+    Export(ExportArgs),
+    /// Take in what was exported: into the running service, or into a state directory
+    #[command(after_help = IMPORT_HELP)]
+    Import(ImportArgs),
+    /// Look at the files of a state directory
+    Store {
+        /// What about it.
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// Check a configuration, or print the default one
     Config {
         /// What about it.
@@ -46,6 +58,86 @@ pub enum Command {
         #[command(subcommand)]
         command: GenerateCommand,
     },
+}
+
+const EXPORT_HELP: &str = "\
+The file has the hash key in it: it is made readable for its owner only. Until it is whole it is called \
+FILE.part; after an interruption the same command goes on from there.
+
+Examples:
+  xgrey export /var/backups/xgrey.txt       of the running service, while it serves
+  xgrey export - | zstd > xgrey.txt.zst     compressed (about a quarter)
+  xgrey export --state /var/lib/xgrey FILE  while the service is stopped";
+
+const IMPORT_HELP: &str = "\
+What is known already stays: white counts more than grey, a later use more than an earlier one, an earlier \
+first try more than a later one. So importing again does no harm, and after an interruption the same \
+command goes on. A state directory without tuples takes the export's hash key; with \
+another hash key only tuples whose addresses are in the export can be taken in.
+
+Exit status: 0 all was read, 1 something could not be.
+
+Examples:
+  xgrey import /var/backups/xgrey.txt       into the running service, while it serves
+  zstd -dc xgrey.txt.zst | xgrey import -   unpacked on the way
+  xgrey import --state /var/lib/xgrey FILE  while the service is stopped: moving house";
+
+/// Flags of `xgrey export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The file to make; `-` for standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Whose state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// Flags of `xgrey import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The export; `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Whose state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// Whose state: the running service's, or that in a directory.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// Control socket of the running service [default: where `serve` puts it for this user]
+    #[arg(long, value_name = "SOCKET", conflicts_with = "state")]
+    pub control: Option<PathBuf>,
+    /// State directory, of a service that is stopped
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Configuration for --state [default: as for serve]
+    #[arg(short, long, value_name = "FILE", requires = "state")]
+    pub config: Option<PathBuf>,
+}
+
+/// What `xgrey store` can do.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Read every file, and say what is damaged and what a start would make of it
+    #[command(after_help = "Changes nothing, and may be used beside a running service.\n\
+                      Exit status: 0 whole, 1 damaged.")]
+    Verify(StoreArgs),
+    /// Say what is there: files, positions, about how many tuples
+    Info(StoreArgs),
+}
+
+/// Flags of `xgrey store`.
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    /// State directory [default: as for serve]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// JSON instead of tables and sentences
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Flags of `xgrey serve`.
@@ -176,7 +268,8 @@ mod tests {
     #[test]
     fn help_reads_well() {
         let mut help = String::new();
-        for name in [None, Some("serve"), Some("explain"), Some("ctl")] {
+        let names = ["serve", "explain", "ctl", "export", "import", "store"];
+        for name in std::iter::once(None).chain(names.map(Some)) {
             let mut command = Cli::command().term_width(90);
             command.build();
             let command = match name {

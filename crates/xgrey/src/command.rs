@@ -4,10 +4,14 @@
 pub mod config;
 pub mod ctl;
 pub mod explain;
+pub mod export;
 pub mod generate;
+pub mod import;
+mod offline;
 pub mod serve;
+pub mod store;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, ControlArgs};
@@ -21,6 +25,8 @@ pub enum Failure {
     Failed(String),
     /// By wrong usage or configuration: exit code 2. The text is ready to be printed.
     Usage(String),
+    /// It did what it could, and has said what it could not: exit code 1.
+    Told,
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -35,6 +41,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Ctl(args) => ctl::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
+        Command::Store { command } => store::run(&command),
         Command::Config { command } => config::run(&command),
         Command::Generate { command } => generate::run(command),
     };
@@ -48,11 +57,17 @@ pub fn run(cli: Cli) -> ExitCode {
             eprintln!("{}", why.trim_end());
             ExitCode::from(2)
         }
+        Err(Failure::Told) => ExitCode::from(1),
     }
 }
 
 /// The control socket: as given, or where `serve` puts it for this user.
 fn control_socket(args: &ControlArgs) -> PathBuf {
+    socket_at(args.control.as_deref())
+}
+
+/// The control socket: that one, or where `serve` puts it for this user.
+fn socket_at(given: Option<&Path>) -> PathBuf {
     let default = || Environment::of_this_process().runtime().join(control::SOCKET_NAME);
-    args.control.clone().unwrap_or_else(default)
+    given.map_or_else(default, Path::to_owned)
 }

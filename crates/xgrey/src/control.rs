@@ -7,7 +7,9 @@
 //! ```
 //! Answers of unknown length come in many lines, see [`stream`]. Root and the user that the service runs as may ask; the kernel says who asks.
 
+pub mod backup;
 pub mod client;
+pub mod conversation;
 pub mod server;
 pub mod stream;
 pub mod tuples;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::service::{Explanation, TupleChanged, TupleShown};
 
+pub use self::backup::{ExportWanted, ImportOffered};
 pub use self::tuples::{StateWanted, TupleListed, TupleNamed, TuplesListed, TuplesWanted};
 
 /// The control socket's name in the runtime directory.
@@ -44,6 +47,11 @@ pub enum Request {
     ForgetTuple(TupleNamed),
     /// Make a tuple white: [`TupleChanged`].
     PassTuple(TupleNamed),
+    /// The whole state: a stream of [`crate::backup::Chunk`] and at its end
+    /// [`crate::backup::Totals`].
+    Export(ExportWanted),
+    /// Take in an export: see [`backup`].
+    Import(ImportOffered),
 }
 
 /// A query to be explained.

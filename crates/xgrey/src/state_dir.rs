@@ -257,6 +257,21 @@ fn io_error(path: &Path, error: io::Error) -> StateError {
     StateError::Io { path: path.to_owned(), error }
 }
 
+/// Who has the state directory, as far as the kernel tells; `None`: nobody that we can see. Takes
+/// no lock itself, so that it never keeps a service from starting.
+pub fn holder(path: &Path) -> Option<Holder> {
+    use procfs::Current;
+    let file = File::open(path.join("lock")).ok()?;
+    let inode = file.metadata().ok()?.ino();
+    let locks = procfs::Locks::current().ok()?;
+    // The device's number there is not always the one that files have: the inode must do.
+    let is_ours =
+        |lock: &procfs::Lock| lock.lock_type == procfs::LockType::FLock && lock.inode == inode;
+    let lock = locks.0.iter().find(|lock| is_ours(lock))?;
+    let pid = lock.pid.filter(|&pid| pid > 0);
+    Some(pid.and_then(Holder::of_pid).unwrap_or_else(|| owner(file)))
+}
+
 /// Who wrote the lock file.
 fn owner(mut file: File) -> Holder {
     let mut text = String::new();
@@ -312,7 +327,10 @@ mod tests {
         let first = StateDir::take(&path).unwrap();
         let refused = StateDir::take(&path).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        let said = holder(&path).map(|holder| holder.to_string());
+        assert!(said.is_some_and(|said| refused.contains(&said)));
         drop(first);
+        assert_eq!(holder(&path), None);
         StateDir::take(&path).unwrap();
     }
 

@@ -57,6 +57,12 @@ pub(crate) enum LoadFault<E> {
     Unfit,
 }
 
+/// How many slots of a table are in use, by its bytes.
+pub(crate) fn slots_in_use(bytes: &[u8]) -> u64 {
+    let slots = bytes.as_chunks::<{ size_of::<Slot>() }>().0;
+    slots.iter().filter(|slot| !Slot::from_le_bytes(**slot).is_empty()).count() as u64
+}
+
 impl CompactStore {
     /// Appends a shard's table to `bytes`, as it lies in memory: slots of 64 bits, little endian.
     /// Calls `at` before, while nobody can change anything in the shard: all that a [`Recorder`]

@@ -19,8 +19,8 @@ use greylist::{Secs, State, Timestamp, Touch, Tuple};
 
 use super::memory::{Buckets, whole_pages};
 use super::{
-    Fingerprint, LANES, LoadFault, Moment, Place, Placed, Recorder, Scale, ShardHeader, Share,
-    Slot, Table, TupleId, Worth,
+    Fingerprint, LANES, LoadFault, Merged, Moment, Place, Placed, Recorder, Scale, ShardHeader,
+    Share, Slot, Table, TupleId, Worth,
 };
 
 /// How long after the end of the embargo a grey tuple is kept whatever happens. RFC 5321, section
@@ -194,6 +194,32 @@ impl Shard {
         } else {
             self.tally.no_room += 1;
             Placed::NoRoom
+        }
+    }
+
+    /// Puts `tuple` together with what is known. What has expired changes nothing.
+    pub(super) fn merge(
+        &mut self,
+        now: Timestamp,
+        id: TupleId,
+        tuple: Tuple,
+        told: &mut impl Recorder,
+    ) -> Merged {
+        let known = self.peek(now, id);
+        if self.is_expired(tuple) {
+            return Merged::Expired;
+        }
+        let tuple = Tuple { since: tuple.since.min(self.seen.now()), ..tuple };
+        let merged = known.map_or(tuple, |known| greylist::tuple::merge(known, tuple));
+        if known == Some(merged) {
+            return Merged::Known;
+        }
+        match (self.put(now, id, merged, told), known) {
+            (Placed::NoRoom, _) => Merged::NoRoom,
+            (_, None) => Merged::New,
+            // A time that only a finer unit could tell from the one known.
+            (_, known) if self.peek(now, id) == known => Merged::Known,
+            (_, Some(_)) => Merged::Changed,
         }
     }
 

@@ -8,7 +8,7 @@ use greylist::{HashKey, Secs, State, Timestamp, Timing, Touch, Tuple, TupleKey};
 
 use super::{Bound, BoundTooSmall, CompactConfig, CompactStore};
 use crate::conformance::{conforms, key};
-use crate::{Placed, TupleStore};
+use crate::{Merged, Placed, TupleId, TupleStore};
 
 const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 const DAY: u32 = 86_400;
@@ -324,6 +324,43 @@ fn a_put_that_finds_no_room_says_so() {
 }
 
 // --- Threads.
+
+#[test]
+fn what_another_memory_knows_is_added_and_takes_nothing_away() {
+    let store = store(Timing::DEFAULT, LARGE);
+    let id = TupleId::of(key(1));
+    let merge = |now, tuple| {
+        let mut merged = Vec::new();
+        store.merge(now, &[(id, tuple)], &mut merged);
+        merged.pop().unwrap()
+    };
+    let grey = |secs| Tuple { state: State::Grey, since: at(secs) };
+    let white = |secs| Tuple { state: State::White, since: at(secs) };
+    let now = at(60 * DAY);
+    let today = 60 * DAY - 7200;
+    for (tuple, merged, known) in [
+        (grey(59 * DAY), Merged::Expired, None),
+        (grey(today), Merged::New, Some(grey(today))),
+        (grey(today), Merged::Known, Some(grey(today))),
+        (grey(today + 60), Merged::Known, Some(grey(today))),
+        (grey(today - 60), Merged::Changed, Some(grey(today - 60))),
+        (white(10 * DAY), Merged::Expired, Some(grey(today - 60))),
+    ] {
+        assert_eq!(merge(now, tuple), merged, "{tuple:?}");
+        assert_eq!(store.peek_id(now, id), known, "{tuple:?}");
+    }
+    assert_eq!(merge(now, white(50 * DAY)), Merged::Changed);
+    let first = store.peek_id(now, id);
+    assert_eq!(first.unwrap().state, State::White);
+    // Its time is coarse: that of the slot is not later, and merging it again changes nothing.
+    assert_eq!(merge(now, white(50 * DAY)), Merged::Known);
+    assert_eq!(merge(now, first.unwrap()), Merged::Known);
+    assert_eq!(merge(now, grey(today)), Merged::Known);
+    assert_eq!(merge(now, white(40 * DAY)), Merged::Known);
+    assert_eq!(store.peek_id(now, id), first);
+    assert_eq!(merge(now, white(61 * DAY)), Merged::Changed);
+    assert!(store.peek_id(now, id).unwrap().since <= now);
+}
 
 #[test]
 fn of_threads_that_touch_the_same_new_tuple_one_sees_it_new() {

@@ -68,6 +68,17 @@ pub struct Opened {
     pub recovery: Recovery,
 }
 
+/// What was read from a state directory, which is as it was.
+#[derive(Debug)]
+pub struct Read {
+    /// The store, in memory alone.
+    pub store: CompactStore,
+    /// What was found.
+    pub recovery: Recovery,
+    /// All notes, by name.
+    pub notes: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
 /// What was found in a state directory.
 #[derive(Clone, Debug, Default)]
 pub struct Recovery {
@@ -141,6 +152,34 @@ impl From<io::Error> for OpenError {
 type Notes = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl CompactStore {
+    /// Reads what is kept in a directory, and leaves it as it is: what is changed in the store is kept
+    /// nowhere. `progress` is called by several threads, often.
+    ///
+    /// # Errors
+    /// When what is there was not written for this program or this hash key, or can't be read.
+    pub fn read(
+        config: CompactConfig,
+        disk: &dyn Disk,
+        threads: NonZeroUsize,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Read, OpenError> {
+        let key_fingerprint = key_of(&config.hash_key);
+        let store = Self::new(config);
+        let mut recovery = Recovery::default();
+        let mut notes = Notes::new();
+        let choice = snapshot::newest(disk, key_fingerprint)?;
+        recovery.damage.extend(choice.passed_over.iter().map(ToString::to_string));
+        let mut from = Position::START;
+        if let Some(reader) = &choice.reader {
+            from = reader.header().position;
+            load(&store, reader, threads, progress, &mut recovery, &mut notes)?;
+        }
+        let replay = Replay { store: &store, disk, key_fingerprint, from, progress };
+        recovery.journal = replay.run(threads, &mut notes)?;
+        recovery.newest = recovery.newest.max(recovery.journal.newest);
+        Ok(Read { store, recovery, notes })
+    }
+
     /// Opens what is kept in a directory, be that nothing yet; from then on it is kept there.
     /// `progress` is called by several threads, often.
     ///
@@ -152,20 +191,7 @@ impl CompactStore {
     ) -> Result<Opened, OpenError> {
         let Opening { config, disk, settings, prepare, now, threads } = opening;
         let key_fingerprint = key_of(&config.hash_key);
-        let store = Self::new(config);
-        let mut recovery = Recovery::default();
-        let mut notes = Notes::new();
-
-        let choice = snapshot::newest(&*disk, key_fingerprint)?;
-        recovery.damage.extend(choice.passed_over.iter().map(ToString::to_string));
-        let mut from = Position::START;
-        if let Some(reader) = &choice.reader {
-            from = reader.header().position;
-            load(&store, reader, threads, progress, &mut recovery, &mut notes)?;
-        }
-        let replay = Replay { store: &store, disk: &*disk, key_fingerprint, from, progress };
-        recovery.journal = replay.run(threads, &mut notes)?;
-        recovery.newest = recovery.newest.max(recovery.journal.newest);
+        let Read { store, recovery, notes } = Self::read(config, &*disk, threads, progress)?;
         snapshot::drop_unfinished(&*disk)?;
 
         let mut upkeep = Upkeep::new(recovery.snapshot_bytes, recovery.journal.bytes);

@@ -32,7 +32,7 @@ pub fn run(args: &CtlArgs) -> Result<(), Failure> {
 }
 
 /// A table with a rule under its head and nothing else.
-fn table<const COLUMNS: usize>(head: [&str; COLUMNS]) -> Table {
+pub(super) fn table<const COLUMNS: usize>(head: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head);
     table
@@ -143,7 +143,7 @@ fn show_reloaded(reloaded: &Reloaded) -> String {
     out
 }
 
-fn right_aligned(mut table: Table, columns: &[usize]) -> String {
+pub(super) fn right_aligned(mut table: Table, columns: &[usize]) -> String {
     if let Some(first) = table.column_mut(0) {
         first.set_padding((0, 1));
     }

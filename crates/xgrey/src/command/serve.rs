@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use self::listeners::Listeners;
+pub(super) use self::memory::with_progress;
 use super::Failure;
 use crate::cli::{ServeArgs, Switch};
 use crate::clock::{self, Clock};
@@ -81,9 +82,26 @@ pub fn look() -> Look {
 /// # Errors
 /// When its bound is too small for a table.
 pub fn service(config: Config, hash_key: HashKey) -> Result<Service, Failure> {
-    let bound = limits::bound(config.bound)?;
-    let store = CompactStore::new(CompactConfig { timing: config.timing, bound, hash_key });
+    let store = CompactStore::new(table(&config, hash_key)?);
     Ok(Service::new(policy(config), store))
+}
+
+/// The table that a configuration describes.
+pub(super) fn table(config: &Config, hash_key: HashKey) -> Result<CompactConfig, Failure> {
+    let bound = limits::bound(config.bound)?;
+    Ok(CompactConfig { timing: config.timing, bound, hash_key })
+}
+
+/// The service that a configuration describes, with what is in a state directory, for a command that
+/// works while no service runs; and its time.
+pub(super) fn opened(config: Config, state: &Arc<StateDir>) -> Result<(Service, Clock), Failure> {
+    let memory::Memory { store, texts, clock, .. } = memory::open(&config, state)?;
+    let service = Service::new(policy(config), store);
+    let service = match texts {
+        Some(texts) => service.with_texts(texts),
+        None => service,
+    };
+    Ok((service, clock))
 }
 
 /// What of a configuration the service decides by.
@@ -296,6 +314,7 @@ impl Server {
         let Loaded { config, name, report } =
             load(self.config_path.as_deref()).map_err(|failure| match failure {
                 Failure::Usage(why) | Failure::Failed(why) => why,
+                Failure::Told => String::new(),
             })?;
         // The one step that can fail comes first; nothing is changed before it.
         self.listeners.replace(&config.listeners).map_err(|error| error.to_string())?;

@@ -41,9 +41,23 @@ pub enum ControlError {
         "the service answered what this program does not understand ({0}); are both of the same version?"
     )]
     Garbled(#[from] serde_json::Error),
+    /// It stopped in the middle.
+    #[error("the answer was cut off: the service has ended, or its log says why")]
+    CutOff,
     /// It said no.
     #[error("{0}")]
     Refused(String),
+}
+
+/// Connects to the service that listens on `path`.
+///
+/// # Errors
+/// When it is not there, or we may not.
+pub fn connect(path: &Path) -> Result<UnixStream, ControlError> {
+    UnixStream::connect(path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => ControlError::NotAllowed { path: path.to_owned() },
+        _ => ControlError::NotRunning { path: path.to_owned(), error },
+    })
 }
 
 /// Asks the service that listens on `path`.
@@ -51,10 +65,7 @@ pub enum ControlError {
 /// # Errors
 /// When it is not there, says no, or says something else.
 pub fn ask<T: DeserializeOwned>(path: &Path, request: &Request) -> Result<T, ControlError> {
-    let mut stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => ControlError::NotAllowed { path: path.to_owned() },
-        _ => ControlError::NotRunning { path: path.to_owned(), error },
-    })?;
+    let mut stream = connect(path)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;
     let mut line = serde_json::to_string(request)?;

@@ -1,5 +1,6 @@
 //! Answering admins on the control socket.
 
+mod backup;
 mod disk;
 mod tuples;
 
@@ -100,6 +101,17 @@ async fn talk(stream: UnixStream, control: &Control) -> io::Result<()> {
                 }
                 Err(why) => Err(why),
             },
+            (true, Ok(Request::Export(wanted))) => match wanted.after {
+                Some(mark) if !mark.is_possible() => Err("there is no such mark".to_owned()),
+                after => {
+                    control.export(&mut stream, after).await?;
+                    continue;
+                }
+            },
+            (true, Ok(Request::Import(offered))) => {
+                control.import(&mut stream, &offered).await?;
+                continue;
+            }
             (true, Ok(request)) => control.answer(request).await,
         };
         let reply = match answered {
@@ -133,7 +145,9 @@ impl Control {
             Request::ForgetTuple(named) => self.forget_tuple(&named).await.map(Answered::Changed),
             Request::PassTuple(named) => self.pass_tuple(&named).await.map(Answered::Changed),
             // A stream: see `talk`.
-            Request::Tuples(_) => Err("this can't be answered in one line".to_owned()),
+            Request::Tuples(_) | Request::Export(_) | Request::Import(_) => {
+                Err("this can't be answered in one line".to_owned())
+            }
         }
     }
 

@@ -48,6 +48,20 @@ struct Line<'a, T> {
     item: &'a T,
 }
 
+/// One item, as a line.
+pub(super) fn as_item(item: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&Line { item })?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Makes the calling thread yield to those that decide about mail. Not to be nicer is no reason to
+/// refuse.
+pub(super) fn be_nice() {
+    // On Linux this is about the calling thread alone.
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
+
 impl Items {
     /// Adds an item. Waits while the admin does not read. Breaks off when he has gone.
     pub fn give<T: Serialize>(&mut self, item: &T) -> ControlFlow<()> {
@@ -109,8 +123,7 @@ pub async fn write_items<T: Serialize>(
     let (chunks, mut queue) = mpsc::channel(CHUNKS);
     let mut items = Items { chunk: Vec::new(), sent: Duration::ZERO, chunks };
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-        // On Linux this is about the calling thread alone. Not to be nicer is no reason to refuse.
-        let _ = rustix::process::setpriority_process(None, NICE);
+        be_nice();
         let end = make(&mut items);
         items.finish(end);
     })?;

@@ -97,6 +97,16 @@ pub(super) fn open(config: &Config, state: &Arc<StateDir>) -> Result<Memory, Fai
     Ok(Memory { store: opened.store, texts, clock, sync, said })
 }
 
+/// Does what reads a state directory, and shows how far it is.
+pub(in crate::command) fn with_progress<T>(
+    read: impl FnOnce(&(dyn Fn(Progress) + Sync)) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let shown = Shown::new(clock::boot());
+    let read = read(&|progress| shown.show(progress));
+    shown.end();
+    read
+}
+
 /// The addresses of tuples. They are no state: what can't be read of them stops nothing.
 fn texts(config: &Config, disk: &Arc<RealDisk>, hash_key: &HashKey) -> Option<Arc<TextLog>> {
     if config.store.text == Keeping::NotKept {

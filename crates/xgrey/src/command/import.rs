@@ -1,0 +1,176 @@
+//! `xgrey import`: takes in what was exported.
+
+use std::fmt::{Display, Write as _};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use super::{Failure, offline, serve, socket_at};
+use crate::backup::{
+    Broken, Ending, Extent, Header, ImportError, Interrupt, Meter, Outcome, Pace, RemoteTarget,
+    Tally, Target, Terms, Totals, Wish, import, rfc3339,
+};
+use crate::cli::ImportArgs;
+use crate::thousands::thousands;
+
+/// Read at once.
+const BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Imports, with progress and what came of it.
+pub fn run(args: &ImportArgs) -> Result<(), Failure> {
+    let interrupt = Interrupt::watch()?;
+    let input = Input::open(&args.file)?;
+    match &args.state.state {
+        None => {
+            let socket = socket_at(args.state.control.as_deref());
+            take_in(input, &mut RemoteTarget::new(&socket), &interrupt)
+        }
+        Some(path) => {
+            offline::say_what_is_logged();
+            let config = serve::load(args.state.config.as_deref())?.config;
+            let mut target = offline::OfflineTarget::new(path, config)?;
+            take_in(input, &mut target, &interrupt)
+        }
+    }
+}
+
+/// Where the export comes from.
+struct Input {
+    name: String,
+    extent: Extent,
+    bytes: Box<dyn Read>,
+}
+
+impl Input {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            let bytes = Box::new(io::stdin());
+            return Ok(Self { name: "standard input".into(), extent: Extent::Unknown, bytes });
+        }
+        let name = path.display().to_string();
+        let failed = |error| Failure::Failed(format!("cannot read {name}: {error}"));
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        let extent = if metadata.is_file() { Extent::Of(metadata.len()) } else { Extent::Unknown };
+        Ok(Self { name, extent, bytes: Box::new(file) })
+    }
+}
+
+/// Takes it in and says what came of it.
+fn take_in<T: Target>(input: Input, target: &mut T, interrupt: &Interrupt) -> Result<(), Failure>
+where
+    T::Error: Display,
+{
+    let Input { name, extent, bytes } = input;
+    let meter = Meter::start(extent);
+    let mut read = (0, 0);
+    let imported = import(BufReader::with_capacity(BUFFER_BYTES, bytes), target, |progress| {
+        read = (progress.lines, progress.bytes);
+        meter.show(progress.bytes, progress.lines, progress.bytes);
+        if interrupt.came() { Wish::Stop } else { Wish::GoOn }
+    });
+    meter.end();
+    let outcome = imported.map_err(|error| Failure::Failed(refusal(&name, &error)))?;
+    let pace = Pace { lines: outcome.lines, bytes: outcome.bytes, took: meter.took() };
+    eprint!("{}", complaints(&name, &outcome));
+    print!("{}", summary(&name, &outcome, &pace));
+    if outcome.is_whole() && outcome.taken.by_tuple(outcome.terms).no_room == 0 {
+        Ok(())
+    } else {
+        Err(Failure::Told)
+    }
+}
+
+/// Why nothing was taken in, or no more.
+fn refusal<E: Display>(name: &str, error: &ImportError<E>) -> String {
+    const AGAIN: &str = "what was taken in stays, and the same command can be run again";
+    match error {
+        ImportError::Header(fault) => format!("{name} {fault}"),
+        ImportError::Read { .. } => format!("{name} {error}; {AGAIN}"),
+        ImportError::Begin(error) => error.to_string(),
+        ImportError::Target { line, error } => {
+            format!("{error}; that was at line {line} of {name}; {AGAIN}")
+        }
+    }
+}
+
+/// What was wrong with the export.
+fn complaints(name: &str, outcome: &Outcome) -> String {
+    let mut out = String::new();
+    let Broken { count, told } = &outcome.broken;
+    for (line, why) in told {
+        let _ = writeln!(out, "{name}:{line}: {why}");
+    }
+    let untold = count - told.len() as u64;
+    if untold > 0 {
+        let _ = writeln!(out, "{name}: and {} more broken lines", thousands(untold));
+    }
+    match outcome.ending {
+        Ending::Whole => {}
+        Ending::Cut => {
+            let _ = writeln!(
+                out,
+                "{name} has no end line: it was cut off, and how much is missing is not known; what \
+                 there is was taken in"
+            );
+        }
+        Ending::Differs { written, found } => {
+            let all = |totals: Totals| totals.texts + totals.tuples + totals.notes;
+            if all(found) + count != all(written) {
+                let _ = writeln!(
+                    out,
+                    "{name} had {} entries when it was written and has {} now: lines were taken away \
+                     or added; what there is was taken in",
+                    thousands(all(written)),
+                    thousands(all(found) + count)
+                );
+            }
+        }
+        Ending::GoesOn => {
+            let _ = writeln!(out, "{name} goes on behind its end line: that was left alone");
+        }
+        Ending::Stopped { line } => {
+            let _ = writeln!(
+                out,
+                "interrupted after line {} of {name}: what was taken in stays; run the same command \
+                 again for the rest, what is known by then is passed over",
+                thousands(line)
+            );
+        }
+    }
+    out
+}
+
+/// What came of it.
+fn summary(name: &str, outcome: &Outcome, pace: &Pace) -> String {
+    let Header { program, hash_key, time, .. } = &outcome.header;
+    let taken = &outcome.taken;
+    let mut out = format!("{name}: of xgrey {program}, {} ({pace})\n", rfc3339(*time));
+    let Tally { new, changed, known, expired, no_room, unusable: _ } =
+        taken.by_tuple(outcome.terms);
+    let rows = [
+        (new, "tuples were not known here"),
+        (changed, "were known, and the export knew more"),
+        (known, "were known as well or better"),
+        (expired, "are too old: left out"),
+        (no_room, "found no room: give the table more `memory`"),
+        (taken.notes, "rule changes and other notes"),
+        (taken.notes_unusable, "notes are too long or too many: left out"),
+    ];
+    for (count, what) in rows {
+        if count > 0 || what.starts_with("tuples") {
+            let _ = writeln!(out, "{:>15} {what}", thousands(count));
+        }
+    }
+    if outcome.terms == Terms::TextsAlone {
+        let _ = writeln!(
+            out,
+            "It was made with another hash key ({:016x}) than this store has: tuples could be taken in \
+             only by their addresses; {} lines that have none were of no use. To have all of them, stop \
+             the service and import with --state into a directory without tuples.",
+            hash_key.fingerprint(),
+            thousands(taken.tuples.unusable + taken.texts.unusable)
+        );
+    }
+    out
+}
