@@ -6,16 +6,19 @@
 //! whatever else the machine does matters less.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use greylist::{State, Timestamp, Timing, Tuple};
+use rustix::fs::{Advice, fadvise};
 use rustix::time::{ClockId, clock_gettime};
 use store::TupleId;
 use store::disk::{Disk, RealDisk};
 use store::journal::{Change, Content, Journal, Position, Settings, SyncPolicy, read};
-use store::snapshot::{Header, Piece, ShardHeader, Writer, newest};
+use store::snapshot::{Header, Piece, ShardHeader, Snapshot, Writer, newest};
 
 const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 const KEY: u64 = 7;
@@ -38,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             append(&disk, threads, batch, changes)?;
         }
     }
-    snapshot(&*disk)
+    snapshot(&*disk, dir.path())
 }
 
 /// Appends, commits after each batch, reads it all again.
@@ -106,7 +109,7 @@ fn change(number: u64) -> Change {
 }
 
 /// Writes a snapshot of 1 GiB, and reads it with as many threads as would.
-fn snapshot(disk: &dyn Disk) -> Result<(), Box<dyn Error>> {
+fn snapshot(disk: &dyn Disk, dir: &Path) -> Result<(), Box<dyn Error>> {
     let header = Header {
         position: Position::START,
         key_fingerprint: KEY,
@@ -114,7 +117,7 @@ fn snapshot(disk: &dyn Disk) -> Result<(), Box<dyn Error>> {
         shards: SHARDS,
         created: NOW,
     };
-    let table: Vec<u8> = (0..SHARD_BYTES).map(|at| (at * 31) as u8).collect();
+    let mut table: Vec<u8> = (0..SHARD_BYTES).map(|at| (at * 31) as u8).collect();
     let start = Spent::now();
     let mut writer = Writer::create(disk, &header)?;
     for index in 0..SHARDS {
@@ -123,7 +126,17 @@ fn snapshot(disk: &dyn Disk) -> Result<(), Box<dyn Error>> {
     }
     let bytes = writer.finish()?;
     start.say("snapshot written", u64::from(SHARDS), bytes);
-    for threads in [1, 2] {
+    let path = dir.join(Snapshot::at(Position::START).name);
+    for _ in 0..2 {
+        let mut file = cold(&path)?;
+        let start = Spent::now();
+        while file.read(&mut table)? > 0 {}
+        start.say("its bytes read, cold", u64::from(SHARDS), bytes);
+    }
+    for (threads, how) in [(1, "cold"), (2, "cold"), (1, "warm"), (2, "warm")] {
+        if how == "cold" {
+            cold(&path)?;
+        }
         let reader = newest(disk, KEY)?.reader.ok_or("no snapshot")?;
         let start = Spent::now();
         std::thread::scope(|scope| {
@@ -137,9 +150,17 @@ fn snapshot(disk: &dyn Disk) -> Result<(), Box<dyn Error>> {
                 });
             }
         });
-        start.say(&format!("snapshot read, {threads} threads"), u64::from(SHARDS), bytes);
+        start.say(&format!("snapshot read, {how}, {threads} threads"), u64::from(SHARDS), bytes);
     }
     Ok(())
+}
+
+/// A file of which the kernel keeps nothing in memory.
+fn cold(path: &Path) -> Result<File, Box<dyn Error>> {
+    let file = File::open(path)?;
+    file.sync_all()?;
+    fadvise(&file, 0, None, Advice::DontNeed)?;
+    Ok(file)
 }
 
 /// Seconds that passed, and that this process took of its CPUs.
