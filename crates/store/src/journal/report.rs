@@ -130,6 +130,13 @@ impl Report {
         self.findings_untold == 0 && self.findings.iter().all(Finding::is_normal)
     }
 
+    /// What was found, a line each.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let untold = (self.findings_untold > 0)
+            .then(|| format!("and {} more places in the journal", self.findings_untold));
+        self.findings.iter().map(ToString::to_string).chain(untold)
+    }
+
     pub(super) fn add(&mut self, finding: Finding) {
         match &finding {
             Finding::Corrupt { missing, .. } | Finding::Missing { missing, .. } => {
@@ -143,5 +150,34 @@ impl Report {
         } else {
             self.findings_untold += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_bounded_and_the_rest_is_counted() {
+        let mut report = Report::default();
+        for offset in 0..FINDINGS_MAX as u64 + 5 {
+            report.add(Finding::Corrupt { file: "a".into(), offset, bytes: 1, missing: 2 });
+        }
+        assert_eq!((report.findings.len(), report.findings_untold), (FINDINGS_MAX, 5));
+        assert_eq!(report.missing, 2 * (FINDINGS_MAX as u64 + 5), "all of them count");
+        assert!(!report.is_clean());
+        let lines: Vec<_> = report.lines().collect();
+        let first =
+            "a: 1 bytes from byte 0 on are corrupt and were left out; 2 changes are missing";
+        assert_eq!(lines[0], first);
+        assert_eq!(lines[FINDINGS_MAX..], ["and 5 more places in the journal"]);
+    }
+
+    #[test]
+    fn a_torn_tail_is_normal() {
+        let mut report = Report::default();
+        report.add(Finding::TornTail { file: "a".into(), offset: 7, bytes: 1 });
+        assert!(report.is_clean());
+        assert_eq!(report.missing, 0);
     }
 }

@@ -215,7 +215,7 @@ fn sample() -> Contents {
     Contents { shards: vec![shard(0, 1, 0), shard(2, 2, 9), shard(1, 0, 0)], notes: vec![note] }
 }
 
-/// `docs/formats.md` has the same bytes, explained. Files of version 1 look like this for ever.
+/// `docs/formats.md` explains the same bytes. Files of version 1 look like this for ever.
 #[test]
 fn a_known_snapshot_has_the_bytes_that_it_always_had() {
     let contents = Contents { shards: vec![shard(0, 1, 0)], ..sample() };
@@ -223,6 +223,14 @@ fn a_known_snapshot_has_the_bytes_that_it_always_had() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let rows: Vec<String> = bytes.chunks(16).map(hex).collect();
     assert_eq!(rows, KNOWN_ROWS);
+    // One row after the other, in one block.
+    let mut documented = include_str!("../../../../docs/formats.md")
+        .lines()
+        .skip_while(|line| !line.starts_with(KNOWN_ROWS[0]))
+        .map(|line| line.split(' ').next().unwrap_or_default());
+    for row in KNOWN_ROWS {
+        assert_eq!(documented.next(), Some(row));
+    }
 }
 
 const KNOWN_ROWS: [&str; 24] = [
