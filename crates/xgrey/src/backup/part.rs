@@ -233,10 +233,10 @@ fn look(file: &File) -> io::Result<Found> {
                 Ok(Some(header)) => break header,
                 Err(fault) => return Ok(Found::InTheWay(fault)),
             },
-            Next::TooLong => return Ok(Found::InTheWay(HeaderFault::Foreign)),
+            Next::TooLong(_) => return Ok(Found::InTheWay(HeaderFault::Foreign)),
             // Not even one line: none of ours, whose head is written at once.
-            Next::Cut if before == 0 => return Ok(Found::InTheWay(HeaderFault::Foreign)),
-            Next::Cut | Next::End => return Ok(Found::Nothing),
+            Next::Cut(_) if before == 0 => return Ok(Found::InTheWay(HeaderFault::Foreign)),
+            Next::Cut(_) | Next::End => return Ok(Found::Nothing),
         }
     };
     let mut found = None;
