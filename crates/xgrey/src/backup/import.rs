@@ -225,11 +225,11 @@ pub fn import<T: Target>(
         let next = lines.next_line().map_err(|error| ImportError::Read { line: number, error })?;
         let line = match next {
             Next::Line(line) => line,
-            Next::TooLong => {
+            Next::TooLong(_) => {
                 broken.add(number, BrokenLine::TooLong);
                 continue;
             }
-            Next::Cut => {
+            Next::Cut(_) => {
                 broken.add(number, BrokenLine::Cut);
                 break Ending::Cut;
             }
@@ -272,7 +272,12 @@ fn read_header<E>(lines: &mut Lines<impl BufRead>) -> Result<Header, ImportError
         let next = lines.next_line().map_err(|error| ImportError::Read { line: number, error })?;
         let taken = match next {
             Next::Line(line) => draft.take(line),
-            Next::Cut | Next::End | Next::TooLong => Err(draft.end()),
+            // Of a file that is something else altogether the start tells what it is.
+            Next::TooLong(start) | Next::Cut(start) => match draft.take(start) {
+                Ok(_) => Err(draft.end()),
+                fault => fault,
+            },
+            Next::End => Err(draft.end()),
         };
         if let Some(header) = taken.map_err(ImportError::Header)? {
             return Ok(header);

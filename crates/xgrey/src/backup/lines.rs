@@ -14,10 +14,10 @@ const _: () = assert!(LINE_BYTES_MAX >= 3 * (64 * 1024 + 255) + 64);
 pub enum Next<'a> {
     /// A line, without its end.
     Line(&'a [u8]),
-    /// A line that is too long, passed over.
-    TooLong,
-    /// The file ends within a line.
-    Cut,
+    /// A line that is too long, passed over: what it begins with.
+    TooLong(&'a [u8]),
+    /// The file ends within a line: what there is of it, as far as a line can be long.
+    Cut(&'a [u8]),
     /// The file is over.
     End,
 }
@@ -63,11 +63,9 @@ impl<R: BufRead> Lines<R> {
             };
             let end = memchr::memchr(b'\n', there);
             let part = &there[..end.unwrap_or(there.len())];
-            if self.line.len() + part.len() <= LINE_BYTES_MAX && !is_too_long {
-                self.line.extend_from_slice(part);
-            } else {
-                is_too_long = true;
-            }
+            let room = LINE_BYTES_MAX - self.line.len();
+            is_too_long |= part.len() > room;
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
             let used = part.len() + usize::from(end.is_some());
             let is_over = there.is_empty();
             self.input.consume(used);
@@ -79,8 +77,8 @@ impl<R: BufRead> Lines<R> {
                 self.number += 1;
                 self.bytes += length;
                 return Ok(match (end, is_too_long) {
-                    (None, _) => Next::Cut,
-                    (Some(_), true) => Next::TooLong,
+                    (None, _) => Next::Cut(&self.line),
+                    (Some(_), true) => Next::TooLong(&self.line),
                     (Some(_), false) => Next::Line(&self.line),
                 });
             }
@@ -103,8 +101,8 @@ mod tests {
             let next = match lines.next_line().unwrap() {
                 Next::Line(line) if line.len() > 100 => format!("{} bytes", line.len()),
                 Next::Line(line) => String::from_utf8_lossy(line).into_owned(),
-                Next::TooLong => "too long".to_owned(),
-                Next::Cut => "cut".to_owned(),
+                Next::TooLong(start) => format!("too long: {}", start.len()),
+                Next::Cut(start) => format!("cut: {}", String::from_utf8_lossy(start)),
                 Next::End => {
                     assert_eq!(lines.bytes(), text.len() as u64);
                     return said;
@@ -119,10 +117,11 @@ mod tests {
         let longest = "a".repeat(LINE_BYTES_MAX);
         let text = format!("one\n\n{longest}\n{longest}b\nfour\nfiv");
         let longest = format!("3 {LINE_BYTES_MAX} bytes");
+        let too_long = format!("4 too long: {LINE_BYTES_MAX}");
         for buffer in [1, 7, 8192, 1 << 20] {
             assert_eq!(
                 said(text.as_bytes(), buffer),
-                ["1 one", "2 ", &longest, "4 too long", "5 four", "6 cut"]
+                ["1 one", "2 ", &longest, &too_long, "5 four", "6 cut: fiv"]
             );
         }
     }
@@ -137,7 +136,7 @@ mod tests {
                 .collect();
             let rest = expected.pop().unwrap();
             if !text.is_empty() && !text.ends_with('\n') {
-                expected.push(format!("{} cut", rest.split(' ').next().unwrap()));
+                expected.push(rest.replace(' ', " cut: "));
             }
             prop_assert_eq!(said(text.as_bytes(), buffer), expected);
         }

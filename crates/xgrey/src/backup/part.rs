@@ -85,12 +85,21 @@ pub enum Output {
     },
 }
 
-/// A file that isn't whole yet.
+/// A file that isn't whole yet. One in which there is nothing goes when this does.
 #[derive(Debug)]
 pub struct Part {
     file: Flock<File>,
     part_path: PathBuf,
     path: PathBuf,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            // Should it stay, it is in nobody's way.
+            let _ = std::fs::remove_file(&self.part_path);
+        }
+    }
 }
 
 impl Output {
@@ -137,17 +146,19 @@ impl Output {
     /// # Errors
     /// When the kernel refuses.
     pub fn finish(self) -> Result<PathBuf, PartError> {
-        let Part { file, part_path, path } = match self {
+        let part = match &self {
             Self::Part(part) => part,
-            Self::Stream { path, .. } => return Ok(path),
+            Self::Stream { path, .. } => return Ok(path.clone()),
         };
+        let path = part.path.clone();
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        let finished = file
+        let finished = part
+            .file
             .sync_all()
-            .and_then(|()| std::fs::rename(&part_path, &path))
+            .and_then(|()| std::fs::rename(&part.part_path, &path))
             .and_then(|()| File::open(folder)?.sync_all());
         match finished {
             Ok(()) => Ok(path),
@@ -222,10 +233,10 @@ fn look(file: &File) -> io::Result<Found> {
                 Ok(Some(header)) => break header,
                 Err(fault) => return Ok(Found::InTheWay(fault)),
             },
-            Next::TooLong => return Ok(Found::InTheWay(HeaderFault::Foreign)),
+            Next::TooLong(_) => return Ok(Found::InTheWay(HeaderFault::Foreign)),
             // Not even one line: none of ours, whose head is written at once.
-            Next::Cut if before == 0 => return Ok(Found::InTheWay(HeaderFault::Foreign)),
-            Next::Cut | Next::End => return Ok(Found::Nothing),
+            Next::Cut(_) if before == 0 => return Ok(Found::InTheWay(HeaderFault::Foreign)),
+            Next::Cut(_) | Next::End => return Ok(Found::Nothing),
         }
     };
     let mut found = None;
@@ -344,6 +355,18 @@ mod tests {
         assert!(refused.ends_with("backup.part is being written by another export"), "{refused}");
         first.finish().unwrap();
         Output::file(&path).unwrap();
+    }
+
+    #[test]
+    fn an_export_that_never_began_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backup");
+        drop(Output::file(&path).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let (mut output, _) = Output::file(&path).unwrap();
+        output.write(&export()).unwrap();
+        drop(output);
+        assert!(folder.path().join("backup.part").exists());
     }
 
     #[test]

@@ -78,7 +78,8 @@ pub struct Pace {
 impl std::fmt::Display for Pace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let secs = self.took.as_secs_f64();
-        write!(f, "{} lines, {} in {secs:.1} s", thousands(self.lines), size(self.bytes))?;
+        let lines = if self.lines == 1 { "line" } else { "lines" };
+        write!(f, "{} {lines}, {} in {secs:.1} s", thousands(self.lines), size(self.bytes))?;
         // In less than a tenth of a second there is nothing to be said of speed.
         if secs >= 0.1 {
             write!(f, ", {} lines/s", thousands((self.lines as f64 / secs) as u64))?;
@@ -105,7 +106,7 @@ mod tests {
         for (lines, bytes, millis, said) in [
             (0, 300, 20, "0 lines, 300 bytes in 0.0 s"),
             (1_000_000, 48_000_000, 2_000, "1,000,000 lines, 45.8 MiB in 2.0 s, 500,000 lines/s"),
-            (1, 3 << 30, 100, "1 lines, 3.0 GiB in 0.1 s, 10 lines/s"),
+            (1, 3 << 30, 100, "1 line, 3.0 GiB in 0.1 s, 10 lines/s"),
         ] {
             let took = Duration::from_millis(millis);
             assert_eq!(Pace { lines, bytes, took }.to_string(), said);

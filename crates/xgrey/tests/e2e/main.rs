@@ -17,6 +17,7 @@ mod exim;
 mod mail_through_exim;
 mod mail_through_postfix;
 mod manual;
+mod moves_house;
 mod namespace;
 mod place;
 mod postfix;
