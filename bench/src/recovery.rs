@@ -28,6 +28,7 @@ use store::Bound;
 
 use crate::machine::{Machine, random_seed};
 use crate::store::numbers::Timeline;
+use crate::store::plan::bound_for;
 use crate::store::{parse_count, parse_size};
 use report::{Report, Round};
 use tail::Tail;
@@ -38,9 +39,6 @@ pub(crate) use open::{OpenOptions, run as open};
 /// The service's defaults, in seconds.
 const WINDOW: u32 = 21_600;
 const EMBARGO: u32 = 60;
-
-/// The bound leaves a tenth of the slots free.
-const FULL_PERCENT: u64 = 90;
 
 /// Changes after the snapshot, if none are asked for: half as many as there are tuples, at most so
 /// many.
@@ -60,7 +58,7 @@ pub(crate) struct Options {
     /// [default: half as many as tuples, at most 20 million]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     tail: Option<u64>,
-    /// Bound of the table, such as 18GiB [default: such that the tuples fill 90 % of it]
+    /// Bound of the table, such as 18GiB [default: such that the tuples fill nine tenths of it]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
     /// Kill the process that makes it (SIGKILL) when half of the tail is answered, instead of letting
@@ -119,13 +117,12 @@ impl Recipe {
         }
         let tail = options.tail.unwrap_or((tuples / 2).min(TAIL_MAX));
         let most = tuples + Tail::new_tuples(tail);
-        let bytes = options.memory.unwrap_or_else(|| {
-            let capacity = Bound::for_capacity(most).map_or(Bound::BYTES_MIN, Bound::bytes);
-            capacity.max(most * 8 * 100 / FULL_PERCENT)
-        });
-        let bound = Bound::new(bytes)?;
+        let bound = match options.memory {
+            Some(bytes) => Bound::new(bytes)?,
+            None => bound_for(most)?,
+        };
         if most > bound.bytes() / 8 {
-            bail!("{most} tuples do not fit into --memory {bytes}: a slot has 8 bytes");
+            bail!("{most} tuples do not fit into --memory {}: a slot has 8 bytes", bound.bytes());
         }
         Ok(Self {
             tuples,

@@ -49,7 +49,7 @@ pub(crate) struct Options {
     /// Live tuples at full size; they come evenly over one window
     #[arg(long, value_name = "N", default_value = "10_000_000", value_parser = parse_count)]
     tuples: u64,
-    /// Bound of the table, such as 18GiB [default: such that the tuples fill 90 % of it]
+    /// Bound of the table, such as 18GiB [default: such that the tuples fill nine tenths of it]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
     /// Where to stop and measure, in percent of the slots under the bound; what is more than the

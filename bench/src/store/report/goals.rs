@@ -163,13 +163,21 @@ fn slowest<'a>(
 ) -> Option<Goal> {
     let rates = reached.flat_map(|reached| {
         let Rates { new, early, passing, known, mixed, .. } = &reached.rates;
-        [("new", new), ("early", early), ("passing", passing), ("known", known), ("mixed", mixed)]
-            .map(|(kind, cost)| (reached.stop, kind, cost.as_ref().and_then(Cost::per_cpu_second)))
+        let on_the_way = &Some(reached.on_the_way);
+        [
+            ("all on the way", on_the_way),
+            ("new", new),
+            ("early", early),
+            ("passing", passing),
+            ("known", known),
+            ("mixed", mixed),
+        ]
+        .map(|(kind, cost)| (reached.stop, kind, cost.as_ref().and_then(Cost::per_cpu_second)))
     });
     let (stop, kind, rate) = rates
         .filter_map(|(stop, kind, rate)| Some((stop, kind, rate?)))
         .min_by(|a, b| a.2.total_cmp(&b.2))?;
-    let _ = write!(what, " (lowest: {kind} at {stop})");
+    let _ = write!(what, " (lowest: {kind}, {stop})");
     Some(Goal::new(what, Some(rate), Side::AtLeast, wanted))
 }
 

@@ -6,8 +6,12 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::goals::{Goal, Side};
-use super::{Cost, Journal, Kept, Reached, Report, Text};
+use super::{Cost, Journal, Kept, Point, Reached, Report, Text};
+use crate::store::watch::thinned;
 use crate::units;
+
+/// Into so many parts a run is cut to find its slowest.
+const PARTS: usize = 100;
 
 /// What stands where a number could not be had.
 const UNKNOWN: &str = "–";
@@ -195,6 +199,17 @@ fn extremes(report: &Report, out: &mut String) {
         units::memory(most.slot_bytes.value as u64),
         units::memory(report.method.bound_bytes),
     );
+    let rate = |point: &Point| Some((point.made, point.per_cpu_second?));
+    let slowest =
+        thinned(&report.points, PARTS).iter().filter_map(rate).min_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((made, rate)) = slowest {
+        let _ = writeln!(
+            out,
+            "Slowest {PARTS}th of the run: {} million new/s of CPU time, when {} tuples had come",
+            units::ratio(rate / 1e6),
+            units::grouped(made as f64),
+        );
+    }
     let _ = writeln!(
         out,
         "The whole run took {} s ({} minutes): {} s of CPU time of the thread that touches, {} s of \
