@@ -2,6 +2,7 @@
 //! looked at: once when every embargo is over, and once more after one last kill.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use fastrand::Rng;
 
 use crate::clock::{self, Offset};
 use crate::history::History;
-use crate::knowledge::EMBARGO;
-use crate::load::{Counts, Found, Life, Load, Plan};
+use crate::knowledge::{EMBARGO, Fault};
+use crate::load::{Counts, Life, Load, Plan};
 use crate::phase::{Files, Moment, Phase, Watch};
 use crate::report::Report;
 use crate::service::{Journal, Place, Service};
@@ -25,13 +26,10 @@ pub(crate) struct Settings {
     pub(crate) kills: u32,
     pub(crate) seed: u64,
     pub(crate) journal: Journal,
-    /// Tuples that a load invents in one life of the service, at most.
-    pub(crate) new: u32,
 }
 
 /// A campaign under way.
-struct Campaign<'a> {
-    settings: &'a Settings,
+struct Campaign {
     place: Place,
     rng: Rng,
     loads: Vec<Load>,
@@ -52,7 +50,6 @@ pub(crate) fn run(folder: &Path, settings: &Settings) -> Report {
         Load::new(number, settings.seed, history)
     };
     let mut campaign = Campaign {
-        settings,
         place: Place::new(folder, settings.journal),
         rng: Rng::with_seed(settings.seed),
         loads: (0..LOADS).map(load).collect(),
@@ -70,7 +67,7 @@ pub(crate) fn run(folder: &Path, settings: &Settings) -> Report {
     campaign.finish()
 }
 
-impl Campaign<'_> {
+impl Campaign {
     /// A life that ends while it is about to begin.
     fn kill_before_ready(&mut self, part: u32) {
         let (_, mut service) = self.start();
@@ -84,8 +81,7 @@ impl Campaign<'_> {
     /// A life that ends under load.
     fn kill_under_load(&mut self, moment: Moment) {
         let (life, service) = self.start_and_wait();
-        let new = self.settings.new;
-        let plans: Vec<Plan> = self.loads.iter_mut().map(|load| load.storm(new)).collect();
+        let plans: Vec<Plan> = self.loads.iter_mut().map(Load::storm).collect();
         let state = self.place.state();
         let ready = Files::of(&state);
         let watch = Watch::of(&state);
@@ -97,7 +93,7 @@ impl Campaign<'_> {
                     assert!(!is_through, "a storm ends by a kill");
                 });
             }
-            moment.await_in(&watch);
+            moment.await_in(&watch, || life.is_dying.store(true, Relaxed));
             service.kill()
         });
         let phase = Files::of(&state).phase(Some(&ready));
@@ -137,7 +133,8 @@ impl Campaign<'_> {
         );
         self.offset = offset;
         let number = self.report.begin_life();
-        let life = Life { number, socket: self.place.socket(), offset };
+        let life =
+            Life { number, socket: self.place.socket(), offset, is_dying: AtomicBool::new(false) };
         (life, self.place.start())
     }
 
@@ -157,9 +154,11 @@ impl Campaign<'_> {
     /// Tells the whole story of what was found.
     fn finish(mut self) -> Report {
         for load in &mut self.loads {
-            for found in std::mem::take(&mut load.found) {
-                let Found { tuple, .. } = found;
-                self.report.tell(&found, || load.history.of(tuple));
+            let mut found = std::mem::take(&mut load.found);
+            // What is lost says it all in one line; what is wrong is stranger.
+            found.sort_by_key(|found| found.fault == Fault::Lost);
+            for found in found {
+                self.report.tell(&found, || load.history.of(found.tuple));
             }
         }
         self.report

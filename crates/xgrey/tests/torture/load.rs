@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -45,23 +46,57 @@ const IDLE: Duration = Duration::from_millis(10);
 /// Faults kept; a service that forgets everything would fill the memory with them.
 const FOUND_MAX: usize = 1_000;
 
+/// New tuples a load invents in a second, but for the last moments before a kill: 200 lives of
+/// three seconds then have a million or two, which the last look can still ask for one by one.
+const NEW_PER_SECOND: f64 = 1_000.0;
+
+/// Grey tuples that are kept for the last moments before a kill, to be made white there.
+const RESERVE: usize = 256;
+
 /// A start of the service, as a load needs to know it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Life {
     /// Counted from 1.
     pub(crate) number: u16,
     pub(crate) socket: PathBuf,
     pub(crate) offset: Offset,
+    /// A kill is near.
+    pub(crate) is_dying: AtomicBool,
+}
+
+/// How much of what is asked changes what the service must remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Steady,
+    /// Most of it, since a kill is near: what is forgotten first is what was told last.
+    Dying,
 }
 
 /// What to ask for.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// A sample of what was asked before, then anything, until the service is killed; and so many
-    /// new tuples at most.
-    Storm { sample: Vec<TupleNumber>, new: u32 },
+    /// Anything, until the service is killed.
+    Storm(Storm),
     /// These, once.
     Each { left: Vec<TupleNumber> },
+}
+
+/// A load in a life that ends by a kill.
+#[derive(Debug)]
+pub(crate) struct Storm {
+    /// What to look at first.
+    sample: Vec<TupleNumber>,
+    /// When it has begun, after boot, and how many new tuples it has invented since.
+    begun: Duration,
+    new: u32,
+}
+
+impl Storm {
+    /// Whether new tuples are due.
+    fn may_invent(&self, now: Duration, pace: Pace) -> bool {
+        let due = (now - self.begun).as_secs_f64() * NEW_PER_SECOND;
+        pace == Pace::Dying || f64::from(self.new) < due
+    }
 }
 
 /// What is wrong with an answer, and all there is to know about it.
@@ -136,8 +171,9 @@ impl Load {
     }
 
     /// What to do in a life that ends by a kill.
-    pub(crate) fn storm(&mut self, new: u32) -> Plan {
-        Plan::Storm { sample: self.tuples.sample(&mut self.rng), new }
+    pub(crate) fn storm(&mut self) -> Plan {
+        let sample = self.tuples.sample(&mut self.rng);
+        Plan::Storm(Storm { sample, begun: clock::boot(), new: 0 })
     }
 
     /// Asks by `plan` until it is through or the service is gone; says whether it is through.
@@ -147,7 +183,7 @@ impl Load {
         let mut is_over = connections.len() < CONNECTIONS;
         loop {
             if !is_over {
-                self.ask(&mut connections, &mut plan);
+                self.ask(life, &mut connections, &mut plan);
             }
             let owed: usize = connections.iter().map(Connection::owes).sum();
             if owed == 0 && (is_over || plan.is_through()) {
@@ -170,15 +206,16 @@ impl Load {
     }
 
     /// Gives connections with little to do new requests.
-    fn ask(&mut self, connections: &mut [Connection], plan: &mut Plan) {
+    fn ask(&mut self, life: &Life, connections: &mut [Connection], plan: &mut Plan) {
         let now = clock::boot();
+        let pace = if life.is_dying.load(Relaxed) { Pace::Dying } else { Pace::Steady };
         for (at, connection) in connections.iter_mut().enumerate() {
             let owes = connection.owes();
             if owes > DEPTH / 4 {
                 continue;
             }
             for _ in owes..self.rng.usize(1..=DEPTH) {
-                if let Some(tuple) = self.pick(at, now, plan) {
+                if let Some(tuple) = self.pick(at, now, pace, plan) {
                     connection.ask(tuple);
                     let request = Request { connection: at, sent: now, end: None };
                     self.flights.entry(tuple).or_default().requests.push(request);
@@ -191,7 +228,13 @@ impl Load {
     }
 
     /// The next tuple to ask for on the connection `at`.
-    fn pick(&mut self, at: usize, now: Duration, plan: &mut Plan) -> Option<TupleNumber> {
+    fn pick(
+        &mut self,
+        at: usize,
+        now: Duration,
+        pace: Pace,
+        plan: &mut Plan,
+    ) -> Option<TupleNumber> {
         if let Some(twin) = self.twins.iter().position(|(_, other)| *other != at) {
             let (tuple, _) = self.twins.swap_remove(twin);
             // Alone again, or answered already: then it would not be at the same time.
@@ -203,10 +246,10 @@ impl Load {
         }
         let tuple = match plan {
             Plan::Each { left } => left.pop()?,
-            Plan::Storm { sample, new } => {
-                let seen = sample.pop();
-                seen.or_else(|| self.pick_any(now, new))?
-            }
+            Plan::Storm(storm) => match storm.sample.pop() {
+                Some(tuple) => tuple,
+                None => self.pick_any(now, pace, storm)?,
+            },
         };
         if self.flights.contains_key(&tuple) {
             return None;
@@ -218,15 +261,17 @@ impl Load {
     }
 
     /// A new one, one to be retried, or any.
-    fn pick_any(&mut self, now: Duration, new: &mut u32) -> Option<TupleNumber> {
-        match self.rng.u32(..10) {
-            0..2 if *new > 0 => {
-                *new -= 1;
-                Some(self.tuples.invent())
+    fn pick_any(&mut self, now: Duration, pace: Pace, storm: &mut Storm) -> Option<TupleNumber> {
+        let retried = match (self.rng.u32(..10), pace) {
+            (0..4, _) if storm.may_invent(now, pace) => {
+                storm.new += 1;
+                return Some(self.tuples.invent());
             }
-            2..5 => self.tuples.retry(now).or_else(|| self.tuples.any(&mut self.rng)),
-            _ => self.tuples.any(&mut self.rng),
-        }
+            (4..7, Pace::Dying) => self.tuples.retry(now, 0),
+            (4, Pace::Steady) => self.tuples.retry(now, RESERVE),
+            _ => None,
+        };
+        retried.or_else(|| self.tuples.any(&mut self.rng))
     }
 
     /// Takes what has come on the connection `at`.
@@ -311,7 +356,7 @@ impl Load {
             Fault::Lost => self.counts.lost += 1,
             Fault::Wrong => self.counts.wrong += 1,
         }
-        if self.found.len() < FOUND_MAX {
+        if self.found.len() < FOUND_MAX || found.fault == Fault::Wrong {
             self.found.push(found);
         }
     }

@@ -67,7 +67,6 @@ fn nothing_that_was_answered_is_lost_however_often_the_service_is_killed() {
         kills: asked("XGREY_TORTURE_KILLS").unwrap_or(KILLS),
         seed: asked("XGREY_TORTURE_SEED").unwrap_or_else(any_seed),
         journal: Journal::Kept,
-        new: 2_500,
     };
     run(&settings, |report| report.faults() == (0, 0));
 }
@@ -75,7 +74,7 @@ fn nothing_that_was_answered_is_lost_however_often_the_service_is_killed() {
 #[test]
 fn a_service_without_a_journal_is_found_to_forget() {
     // The first life under load, a second that must have forgotten it.
-    let settings = Settings { kills: 2, seed: any_seed(), journal: Journal::NotKept, new: 500 };
+    let settings = Settings { kills: 2, seed: any_seed(), journal: Journal::NotKept };
     run(&settings, |report| {
         let (lost, wrong) = report.faults();
         // All that is new again was there before: nothing is made up.

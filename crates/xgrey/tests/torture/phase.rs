@@ -15,6 +15,8 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use crate::clock;
+use crate::knowledge::EMBARGO;
+use crate::tuples::RIPE;
 
 /// A segment that was begun by a rotation and holds no more than this: the kill came in the rotation
 /// or in the some thousand changes after it.
@@ -22,6 +24,9 @@ const ROTATION_BYTES: u64 = 64 * 1_024;
 
 /// How long a kill waits for what it is meant to hit, before it is done all the same.
 const EVENT_MAX: Duration = Duration::from_secs(10);
+
+/// How long before a kill it is said to be near.
+const NEAR: Duration = Duration::from_millis(30);
 
 /// When a life of the service is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +66,12 @@ impl Phase {
 }
 
 impl Moment {
-    /// The moment for kill number `kill`: each kind in turn, at random within its kind. The first
-    /// life has to bring something to lose.
+    /// The moment for kill number `kill`, from 0: each kind in turn, at random within its kind. The
+    /// first life has to bring something to lose: all states that a tuple may be in.
     pub(crate) fn of(kill: u32, rng: &mut Rng) -> Self {
         let micros = |rng: &mut Rng, max: u64| Duration::from_micros(rng.u64(..max));
         match kill % 5 {
+            0 if kill == 0 => Self::Serving(Duration::from_secs(u64::from(EMBARGO)) + RIPE),
             2 => Self::Snapshot(micros(rng, 20_000)),
             3 => Self::Starting(rng.u32(..1_000)),
             4 => Self::Rotation(micros(rng, 5_000)),
@@ -73,17 +79,23 @@ impl Moment {
         }
     }
 
-    /// Waits for it, when the load has just begun.
-    pub(crate) fn await_in(self, watch: &Watch) {
+    /// Waits for it, when the load has just begun; calls `is_near` shortly before.
+    pub(crate) fn await_in(self, watch: &Watch, is_near: impl FnOnce()) {
         let begun = clock::boot();
-        let awaited = match self {
-            Self::Serving(after) => return clock::wait_until(begun + after),
+        let (prefix, after) = match self {
+            Self::Serving(after) => {
+                clock::wait_until(begun + after.saturating_sub(NEAR));
+                is_near();
+                return clock::wait_until(begun + after);
+            }
             Self::Starting(_) => return,
             Self::Snapshot(after) => ("snapshot-", after),
             Self::Rotation(after) => ("journal-", after),
         };
-        if watch.sees(awaited.0, begun + EVENT_MAX) {
-            clock::wait_until(clock::boot() + awaited.1);
+        let is_seen = watch.sees(prefix, begun + EVENT_MAX);
+        is_near();
+        if is_seen {
+            clock::wait_until(clock::boot() + after);
         }
     }
 }

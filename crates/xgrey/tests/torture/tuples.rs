@@ -75,14 +75,17 @@ impl Tuples {
         TupleNumber(u32::try_from(self.all.len() - 1).unwrap())
     }
 
-    /// A grey tuple that may be retried at `now`.
-    pub(crate) fn retry(&mut self, now: Duration) -> Option<TupleNumber> {
+    /// A grey tuple that may be retried at `now`, unless only `reserve` of them are left.
+    pub(crate) fn retry(&mut self, now: Duration, reserve: usize) -> Option<TupleNumber> {
         while let Some(&(tuple, until)) = self.resting.front()
             && until <= now
         {
             self.resting.pop_front();
             self.at(tuple).rests = false;
             self.queue(tuple);
+        }
+        if self.grey.len() <= reserve {
+            return None;
         }
         let tuple = self.grey.pop_front()?;
         self.at(tuple).queued = false;
@@ -179,14 +182,15 @@ mod tests {
         tuples.learn(tuple, GREY, 1, Some(AT(10)));
         assert_eq!(tuples.any(&mut Rng::with_seed(1)), None);
         assert_eq!(tuples.sample(&mut Rng::with_seed(1)), []);
-        assert_eq!(tuples.retry(AT(9)), None);
-        assert_eq!(tuples.retry(AT(10)), Some(tuple));
+        assert_eq!(tuples.retry(AT(9), 0), None);
+        assert_eq!(tuples.retry(AT(10), 0), Some(tuple));
         assert_eq!(tuples.any(&mut Rng::with_seed(1)), Some(tuple));
-        assert_eq!(tuples.retry(AT(10)), None, "it is on its way");
+        assert_eq!(tuples.retry(AT(10), 0), None, "it is on its way");
         tuples.learn(tuple, GREY, 1, None);
         tuples.learn(tuple, GREY, 1, None);
-        assert_eq!(tuples.retry(AT(10)), Some(tuple), "still grey, so once more");
-        assert_eq!(tuples.retry(AT(10)), None, "and not twice");
+        assert_eq!(tuples.retry(AT(10), 1), None, "it is the reserve");
+        assert_eq!(tuples.retry(AT(10), 0), Some(tuple), "still grey, so once more");
+        assert_eq!(tuples.retry(AT(10), 0), None, "and not twice");
     }
 
     #[test]
