@@ -118,11 +118,11 @@ impl CompactStore {
     ///
     /// # Errors
     /// When `bytes` is not what was copied from a shard with that header. Then nothing has changed.
-    pub(crate) fn load_slots(
+    pub(crate) fn load_slots<E>(
         &self,
         header: &ShardHeader,
         bytes: &[u8],
-    ) -> Result<Loaded, LoadFault<std::convert::Infallible>> {
+    ) -> Result<Loaded, LoadFault<E>> {
         let scale = Scale::new(header.timing);
         let share = Share::new(header.index, header.of).ok_or(LoadFault::Unfit)?;
         let (slots, rest) = bytes.as_chunks::<{ size_of::<Slot>() }>();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use greylist::{HashKey, Secs, State, Timestamp, Timing, Touch, Tuple, TupleKey};
 
-use super::{Bound, BoundTooSmall, CompactConfig, CompactStore};
+use super::{Bound, BoundTooSmall, CompactConfig, CompactStore, Ground, LoadFault, ShardHeader};
 use crate::conformance::{conforms, key};
 use crate::{Merged, Placed, TupleId, TupleStore};
 
@@ -49,6 +49,44 @@ fn put(store: &CompactStore, now: Timestamp, key: TupleKey, state: State) -> Pla
 fn compact_conforms() {
     ready(conforms(|timing| store(timing, LARGE)));
     ready(conforms(|timing| store(timing, SMALL)));
+}
+
+/// As where addresses can't be reserved.
+fn store_on_heap(timing: Timing, bound: u64) -> CompactStore {
+    let bound = Bound::new(bound).unwrap();
+    let config = CompactConfig { timing, bound, hash_key: HashKey::new([1; 16]) };
+    CompactStore::on(Ground::heap(bound.shares().0), config)
+}
+
+#[test]
+fn compact_conforms_on_the_heap() {
+    ready(conforms(|timing| store_on_heap(timing, LARGE)));
+}
+
+#[test]
+fn all_memory_is_as_good_as_the_other() {
+    let stores = [store(Timing::DEFAULT, LARGE), store_on_heap(Timing::DEFAULT, LARGE)];
+    // In 32 shards, from tables of two buckets to those of 24 KiB, and back to nothing.
+    let key = |number| TupleKey(key(number).0 >> 6);
+    for number in 0..90_000 {
+        for store in &stores {
+            assert_eq!(store.touch_one(at(0), key(number)), Touch::New { wait: Secs::new(60) });
+        }
+    }
+    for number in (0..90_000).step_by(7) {
+        for store in &stores {
+            let touch = store.touch_one(at(30), key(number));
+            assert_eq!(touch, Touch::Early { wait: Secs::new(30) }, "{number}");
+        }
+    }
+    let [region, heap] = [stores[0].stats(), stores[1].stats()];
+    assert_eq!(region, heap);
+    assert!(region.slots / 32 * 8 > 16 << 10, "beyond the heap: {region:?}");
+    for store in &stores {
+        store.sweep_some(at(0));
+        store.sweep_some(at(DAY));
+        assert_eq!((store.stats().slots, store.stats().grey), (0, 0));
+    }
 }
 
 #[test]
@@ -395,6 +433,111 @@ fn of_threads_that_touch_the_same_new_tuple_one_sees_it_new() {
 
 // --- Copies.
 
+/// Another store that knows the same.
+fn copy(store: &CompactStore, timing: Timing, bound: u64) -> CompactStore {
+    let copy = self::store(timing, bound);
+    for index in 0..store.shard_count() {
+        let mut bytes = Vec::new();
+        let header = store.copy_shard(index, &mut bytes, || ());
+        let read = |memory: &mut [u8]| {
+            memory.copy_from_slice(&bytes);
+            Ok::<_, ()>(())
+        };
+        let fits = copy.fits(&header);
+        let loaded =
+            if fits { copy.load_shard(&header, read) } else { copy.load_slots(&header, &bytes) };
+        assert_eq!(loaded.map(|loaded| loaded.no_room), Ok(0), "{header:?}");
+    }
+    copy
+}
+
+/// A copy that took itself for swept when it was made would take this old grey for a young one, once
+/// ticks have gone round.
+#[test]
+fn a_copy_is_swept_when_its_original_would_have_been() {
+    let store = store(Timing::DEFAULT, LARGE);
+    let (old, young) = (TupleKey(1), TupleKey(2));
+    store.touch_one(at(0), old);
+    store.touch_one(at(40_000), young);
+    for bound in [LARGE, 5 << 30] {
+        let copy = copy(&store, Timing::DEFAULT, bound);
+        let touch = copy.touch_one(at(65_536 + 90), old);
+        assert_eq!(touch, Touch::New { wait: Secs::new(60) }, "{bound}");
+    }
+}
+
+#[test]
+fn a_shard_that_makes_no_sense_is_not_loaded() {
+    let store = store(Timing::DEFAULT, LARGE);
+    // In eight shards.
+    for number in 0..20_000 {
+        store.touch_one(at(0), TupleKey(key(number).0 >> 8));
+    }
+    let mut bytes = Vec::new();
+    let header = store.copy_shard(7, &mut bytes, || ());
+    let refused = |header: &ShardHeader, bytes: &[u8]| {
+        let copy = self::store(Timing::DEFAULT, LARGE);
+        let read = |memory: &mut [u8]| {
+            memory.copy_from_slice(bytes);
+            Ok::<_, ()>(())
+        };
+        let whole = copy.load_shard(header, read) == Err(LoadFault::Unfit);
+        let slots = copy.load_slots::<()>(header, bytes) == Err(LoadFault::Unfit);
+        assert!(!whole || !slots || copy.stats().grey == 0, "what is refused leaves nothing");
+        [whole, slots]
+    };
+    assert_eq!(refused(&header, &bytes), [false, false]);
+    // Of so few that ids can't be told; of none; seen before it was swept; read too long after.
+    assert_eq!(refused(&ShardHeader { of: 2047, ..header }, &bytes), [true, true]);
+    assert_eq!(refused(&ShardHeader { index: 2048, ..header }, &bytes), [true, true]);
+    assert_eq!(refused(&ShardHeader { swept: at(1), ..header }, &bytes), [true, true]);
+    assert_eq!(refused(&ShardHeader { seen: at(50_000), ..header }, &bytes), [true, true]);
+    // Slots in the wrong places: of no consequence where they are put in one by one.
+    let mut shifted = bytes.clone();
+    shifted.rotate_left(64);
+    assert_eq!(refused(&header, &shifted), [true, false]);
+    // A slot with no fingerprint.
+    let mut odd = bytes.clone();
+    odd[..8].copy_from_slice(&(1_u64 << 47).to_le_bytes());
+    assert_eq!(refused(&header, &odd), [true, true]);
+    // More than the bound allows; cut short.
+    let large = ShardHeader { buckets: 8193, ..header };
+    assert_eq!(refused(&large, &[0; 8193 * 64]), [true, false]);
+    let copy = self::store(Timing::DEFAULT, LARGE);
+    let cut = copy.load_slots::<()>(&header, &bytes[..bytes.len() - 8]);
+    assert_eq!(cut, Err(LoadFault::Unfit));
+}
+
+#[test]
+fn a_shard_that_cannot_be_read_stays_empty() {
+    let store = store(Timing::DEFAULT, LARGE);
+    // In eight shards.
+    for number in 0..20_000 {
+        store.touch_one(at(0), TupleKey(key(number).0 >> 8));
+    }
+    let copy = copy(&store, Timing::DEFAULT, LARGE);
+    let mut bytes = Vec::new();
+    let header = store.copy_shard(0, &mut bytes, || ());
+    // In part, over what is there; in a place of its own, which must be as good as new then.
+    let failed = copy.load_shard(&header, |memory| {
+        memory[..bytes.len() / 2].copy_from_slice(&bytes[..bytes.len() / 2]);
+        Err("torn")
+    });
+    assert_eq!(failed, Err(LoadFault::Read("torn")));
+    let mut seen = Vec::new();
+    copy.scan_shard(0, at(0), &mut seen);
+    assert_eq!(seen, []);
+    let loaded = copy.load_shard(&header, |memory| {
+        assert!(memory.iter().all(|&byte| byte == 0));
+        memory.copy_from_slice(&bytes);
+        Ok::<_, ()>(())
+    });
+    let mut expected = Vec::new();
+    store.scan_shard(0, at(0), &mut expected);
+    copy.scan_shard(0, at(0), &mut seen);
+    assert_eq!((loaded.unwrap().tuples, seen), (expected.len() as u64, expected));
+}
+
 #[test]
 fn a_copy_that_is_loaded_knows_what_the_store_knew() {
     let store = store(Timing::DEFAULT, LARGE);
@@ -412,20 +555,7 @@ fn a_copy_that_is_loaded_knows_what_the_store_knew() {
         (wider, LARGE),
         (wider, 5 << 30),
     ] {
-        let copy = self::store(timing, bound);
-        for index in 0..store.shard_count() {
-            let mut bytes = Vec::new();
-            let header = store.copy_shard(index, &mut bytes, || ());
-            let read = |memory: &mut [u8]| {
-                memory.copy_from_slice(&bytes);
-                Ok::<_, ()>(())
-            };
-            if copy.fits(&header) {
-                copy.load_shard(&header, read).unwrap();
-            } else {
-                copy.load_slots(&header, &bytes).unwrap();
-            }
-        }
+        let copy = copy(&store, timing, bound);
         let stats = copy.stats();
         assert_eq!((stats.grey, stats.white, stats.no_room), (15_000, 5_000, 0));
         for number in 0..20_000 {

@@ -304,7 +304,7 @@ impl Loading<'_> {
             bytes.resize(piece.bytes(), 0);
             match self.reader.read_shard(piece, bytes) {
                 Err(damage) => Err(LoadFault::Read(damage)),
-                Ok(()) => self.store.load_slots(&header, bytes).map_err(|_| LoadFault::Unfit),
+                Ok(()) => self.store.load_slots(&header, bytes),
             }
         };
         match loaded {

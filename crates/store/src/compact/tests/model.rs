@@ -291,7 +291,7 @@ impl Kept {
             let loaded = if self.store.fits(header) {
                 let read = |memory: &mut [u8]| {
                     memory.copy_from_slice(bytes);
-                    Ok(())
+                    Ok::<_, ()>(())
                 };
                 self.store.load_shard(header, read)
             } else {
