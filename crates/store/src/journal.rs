@@ -21,6 +21,7 @@
 //! Never knows: what a tuple means, who asked, what is in a note, any clock.
 
 mod frame;
+mod health;
 mod reader;
 mod report;
 mod segment;
@@ -29,11 +30,13 @@ mod tests;
 mod writer;
 
 pub(crate) use frame::{PAYLOAD_BYTES_MAX, Seed, put_note, take_note};
+pub use health::{Doing, Down, Health, Settings, Stats, SyncPolicy, Why};
 pub use reader::{Batch, Content, ReadError, read};
 pub use report::{Finding, Report};
 pub(crate) use segment::position_in;
 pub use segment::{Segment, segments};
-pub use writer::{Doing, Down, Health, Journal, Settings, Stats, SyncPolicy, Why};
+use writer::BUFFER_BYTES_MAX;
+pub use writer::Journal;
 
 use std::fmt;
 

@@ -190,7 +190,7 @@ impl fmt::Display for OpenError {
             Self::OtherKey { file } => write!(
                 f,
                 "{file} was written with another hash key than the one in the file hash-key: \
-                 restore both from the same backup, or move {file} away to start without it"
+                 restore both from the same backup, or start anew with another state directory"
             ),
             Self::Misnamed { file, should_be } => {
                 write!(f, "{file} was renamed: give it back its name, {should_be}")

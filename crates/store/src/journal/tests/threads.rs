@@ -1,12 +1,15 @@
 //! Many threads at once: nothing is lost, nothing of one key changes its order.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::*;
+use crate::disk::DiskFile;
 
 const KEYS: u64 = 8;
 const WORKERS: u64 = 4;
@@ -119,4 +122,113 @@ fn one_write_serves_all_who_wait() {
         journal.commit();
     }
     assert_eq!(journal.stats().writes, 1, "the others found it done");
+}
+
+/// A disk on which something happens in the midst of the next sync of a file, which then fails or
+/// not.
+#[derive(Debug)]
+struct Interrupted {
+    disk: SimulatedDisk,
+    next: Arc<Mutex<Option<Interruption>>>,
+}
+
+struct Interruption {
+    happens: Box<dyn FnOnce() + Send>,
+    outcome: io::Result<()>,
+}
+
+#[derive(Debug)]
+struct InterruptedFile {
+    file: Box<dyn DiskFile>,
+    next: Arc<Mutex<Option<Interruption>>>,
+}
+
+impl fmt::Debug for Interruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.outcome.fmt(f)
+    }
+}
+
+impl Disk for Interrupted {
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let (file, next) = (self.disk.create(name)?, Arc::clone(&self.next));
+        Ok(Box::new(InterruptedFile { file, next }))
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.disk.names()
+    }
+    fn sync_names(&self) -> io::Result<()> {
+        self.disk.sync_names()
+    }
+    fn holds(&self, name: &str, file: &dyn DiskFile) -> io::Result<bool> {
+        self.disk.holds(name, file)
+    }
+}
+
+impl DiskFile for InterruptedFile {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        self.file.append(bytes)
+    }
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, bytes)
+    }
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()?;
+        let interruption = self.next.lock().take();
+        interruption.map_or(Ok(()), |Interruption { happens, outcome }| {
+            happens();
+            outcome
+        })
+    }
+    fn reserve(&self, length: u64) -> io::Result<()> {
+        self.file.reserve(length)
+    }
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        self.file.identity()
+    }
+}
+
+/// While one sync waits for the disk, the journal goes down and is begun anew. What then comes of the
+/// sync is about a segment that is given up: it says nothing about the new one.
+#[test]
+fn a_sync_of_a_segment_that_is_given_up_meanwhile_says_nothing() {
+    for is_failing in [false, true] {
+        let disk = SimulatedDisk::new();
+        let next = Arc::new(Mutex::new(None));
+        let interrupted = Interrupted { disk: disk.clone(), next: Arc::clone(&next) };
+        let journal =
+            Arc::new(Journal::open(Arc::new(interrupted), SETTINGS, Position::START, NOW));
+        journal.append(NOW, grey(0, 0));
+        journal.commit();
+        let same = Arc::clone(&journal);
+        let happens = Box::new(move || {
+            disk.remove("journal-00000000000000000000.seg").unwrap();
+            same.check_names(NOW);
+            same.append(NOW, grey(1, 1));
+            same.begin_segment(NOW).unwrap();
+            same.append(NOW, grey(2, 2));
+            same.commit();
+        });
+        let outcome = if is_failing { Err(io::ErrorKind::Other.into()) } else { Ok(()) };
+        *next.lock() = Some(Interruption { happens, outcome });
+        journal.sync(NOW);
+        assert!(next.lock().is_none(), "it happened");
+        let Health::Mending(down) = journal.health() else { panic!("{:?}", journal.health()) };
+        assert_eq!(down.not_kept, 1, "{}", down.why);
+        let stats = journal.stats();
+        let positions = [stats.synced, stats.written, stats.position].map(Position::get);
+        assert_eq!(positions, [2, 3, 3], "the third change is written and not synced");
+    }
 }
