@@ -138,6 +138,12 @@ impl Ground {
         Self::for_all(region, huge_pages, owners)
     }
 
+    /// The same, on the heap.
+    #[cfg(test)]
+    pub(super) fn heap(owners: u32) -> (Arc<Self>, Vec<Buckets>) {
+        Self::for_all(None, HugePages::TooSmall, owners)
+    }
+
     fn for_all(
         region: Option<Region>,
         huge_pages: HugePages,

@@ -178,6 +178,17 @@ fn what_is_known_already_is_only_added_to() {
     assert_eq!(line.matches(" white 2026-11-24T07:").count(), 2, "{line}");
 }
 
+#[test]
+fn the_export_in_the_documentation_is_one() {
+    let page = include_str!("../../../../docs/backup.md");
+    let start = page.find("```text\nxgrey-export").unwrap() + "```text\n".len();
+    let export = &page[start..start + page[start..].find("```").unwrap()];
+    let memory = memory(7, "");
+    let outcome = imported(&memory, at(60), export);
+    assert!(outcome.is_whole(), "{outcome:?}");
+    assert_eq!(outcome.taken.by_tuple(Terms::All), Tally { new: 3, ..Tally::default() });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
