@@ -84,12 +84,15 @@ impl Tuples {
             self.at(tuple).rests = false;
             self.queue(tuple);
         }
-        if self.grey.len() <= reserve {
-            return None;
+        while self.grey.len() > reserve {
+            let tuple = self.grey.pop_front()?;
+            self.at(tuple).queued = false;
+            // Asked for meanwhile by chance and new again: it comes back when it is ripe.
+            if !self.at(tuple).rests {
+                return Some(tuple);
+            }
         }
-        let tuple = self.grey.pop_front()?;
-        self.at(tuple).queued = false;
-        Some(tuple)
+        None
     }
 
     /// Any tuple that does not rest.
@@ -191,6 +194,10 @@ mod tests {
         assert_eq!(tuples.retry(AT(10), 1), None, "it is the reserve");
         assert_eq!(tuples.retry(AT(10), 0), Some(tuple), "still grey, so once more");
         assert_eq!(tuples.retry(AT(10), 0), None, "and not twice");
+        tuples.learn(tuple, GREY, 1, None);
+        tuples.learn(tuple, GREY, 2, Some(AT(20)));
+        assert_eq!(tuples.retry(AT(19), 0), None, "it rests anew");
+        assert_eq!(tuples.retry(AT(20), 0), Some(tuple));
     }
 
     #[test]
