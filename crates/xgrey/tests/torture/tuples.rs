@@ -121,6 +121,12 @@ impl Tuples {
         self.all[tuple.0 as usize].known
     }
 
+    /// Whether it is certain that it is white, and was so already in that life of the service.
+    pub(crate) fn is_white_in(&self, tuple: TupleNumber, life: u16) -> bool {
+        let tuple = &self.all[tuple.0 as usize];
+        tuple.known == Knowledge::WHITE && tuple.life == life
+    }
+
     /// Notes what is known of it from now on. Says whether it is the first look at it in this life
     /// of the service, after one in an earlier life.
     pub(crate) fn learn(
