@@ -1,4 +1,4 @@
-//! What the project does to itself: test, tidy, fuzz. `.ci/run` is `cargo xtask test`.
+//! What the project does to itself: test, tidy, fuzz, torture. `.ci/run` is `cargo xtask test`.
 //!
 //! One program for an admin's laptop, a developer and CI, so that what CI runs is what anybody
 //! can run. It knows nothing of what xgrey does, only how it is checked.
@@ -10,6 +10,7 @@ mod mail_servers;
 mod packaging;
 mod steps;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -51,6 +52,15 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Kills the service (kill -9) again and again under load, and looks for what was lost.
+    Torture {
+        /// How often.
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+        kills: u32,
+        /// The seed of an earlier campaign, to repeat its moments; unless given, a new one.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,6 +82,7 @@ fn run(cli: Cli) -> Result<()> {
     match cli.task {
         Task::Test { only, .. } => steps::run(&workspace, &only),
         Task::Tidy => tidy::check(&workspace),
+        Task::Torture { kills, seed } => torture::campaign(&workspace, kills, seed),
         Task::Fuzz { target, seconds } => fuzz::by_hand(&workspace, target.as_deref(), seconds),
     }
 }

@@ -1,5 +1,6 @@
 //! Every request and its answer, in a file: so that the whole story of a tuple that went wrong can
-//! be told, while the checker itself keeps only what is known now.
+//! be told, while the checker itself keeps only what is known now. Of a white tuple that is asked
+//! for again and again within one life of the service, the first answer stands for all.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};

@@ -66,6 +66,9 @@ impl Knowledge {
     /// Of a tuple that nobody has asked for.
     pub(crate) const UNTRIED: Self = Self { untried: true, grey: None, white: false };
 
+    /// Of a tuple that has passed.
+    pub(crate) const WHITE: Self = Self { untried: false, grey: None, white: true };
+
     /// Nothing at all is known.
     const ANYTHING: Self = Self { untried: true, grey: Some(Span::ANY), white: true };
 

@@ -327,9 +327,13 @@ impl Load {
         let is_it = |request: &&mut Request| request.connection == at && request.end.is_none();
         if let Some(request) = flight.requests.iter_mut().find(is_it) {
             request.end = Some((now, answer));
-            let (life, connection) = (life.number, u8::try_from(at).unwrap());
-            let sent = request.sent;
-            self.history.add(&Entry { tuple, life, connection, sent, answered: now, answer });
+            let says_nothing_new =
+                answer == Some(Answer::Known) && self.tuples.is_white_in(tuple, life.number);
+            if !says_nothing_new {
+                let (life, connection) = (life.number, u8::try_from(at).unwrap());
+                let sent = request.sent;
+                self.history.add(&Entry { tuple, life, connection, sent, answered: now, answer });
+            }
         }
         if let Some(tries) = flight.tries(life.offset) {
             self.flights.remove(&tuple);

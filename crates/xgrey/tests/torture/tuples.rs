@@ -84,12 +84,15 @@ impl Tuples {
             self.at(tuple).rests = false;
             self.queue(tuple);
         }
-        if self.grey.len() <= reserve {
-            return None;
+        while self.grey.len() > reserve {
+            let tuple = self.grey.pop_front()?;
+            self.at(tuple).queued = false;
+            // Asked for meanwhile by chance and new again: it comes back when it is ripe.
+            if !self.at(tuple).rests {
+                return Some(tuple);
+            }
         }
-        let tuple = self.grey.pop_front()?;
-        self.at(tuple).queued = false;
-        Some(tuple)
+        None
     }
 
     /// Any tuple that does not rest.
@@ -116,6 +119,12 @@ impl Tuples {
     /// What is known of it.
     pub(crate) fn known(&self, tuple: TupleNumber) -> Knowledge {
         self.all[tuple.0 as usize].known
+    }
+
+    /// Whether it is certain that it is white, and was so already in that life of the service.
+    pub(crate) fn is_white_in(&self, tuple: TupleNumber, life: u16) -> bool {
+        let tuple = &self.all[tuple.0 as usize];
+        tuple.known == Knowledge::WHITE && tuple.life == life
     }
 
     /// Notes what is known of it from now on. Says whether it is the first look at it in this life
@@ -191,6 +200,10 @@ mod tests {
         assert_eq!(tuples.retry(AT(10), 1), None, "it is the reserve");
         assert_eq!(tuples.retry(AT(10), 0), Some(tuple), "still grey, so once more");
         assert_eq!(tuples.retry(AT(10), 0), None, "and not twice");
+        tuples.learn(tuple, GREY, 1, None);
+        tuples.learn(tuple, GREY, 2, Some(AT(20)));
+        assert_eq!(tuples.retry(AT(19), 0), None, "it rests anew");
+        assert_eq!(tuples.retry(AT(20), 0), Some(tuple));
     }
 
     #[test]

@@ -26,7 +26,7 @@ const fn passed(waited: u32) -> Option<Answer> {
 }
 
 const KNOWN: Option<Answer> = Some(Answer::Known);
-const WHITE: Knowledge = Knowledge { white: true, ..Knowledge::IMPOSSIBLE };
+const WHITE: Knowledge = Knowledge::WHITE;
 
 fn grey(first: u32, last: u32) -> Knowledge {
     Knowledge { grey: Some(span(first, last)), ..Knowledge::IMPOSSIBLE }
