@@ -83,6 +83,25 @@ fn a_known_tuple_is_delivered_at_once_and_without_a_header() {
 }
 
 #[test]
+fn a_retry_passes_and_is_known_though_xgrey_was_killed_in_between() {
+    let World { postfix, server, place } = world(SHORT_EMBARGO);
+    let first = mail();
+    postfix.send(&first).assert_refused("450 4.7.1 ", "try again in 2 seconds");
+    let server = server.killed_and_started_again(&place);
+    retry(|| postfix.send(&first), |attempt| attempt.is_taken);
+    let delivered = postfix.delivered(&first.subject, 1);
+    let headers = greylist_headers(&delivered[0]);
+    assert_eq!(headers.len(), 1, "it has waited, and xgrey knew that:\n{}", delivered[0]);
+
+    let server = server.killed_and_started_again(&place);
+    let next = mail();
+    postfix.send(&next).assert_taken();
+    let delivered = postfix.delivered(&next.subject, 1);
+    assert!(greylist_headers(&delivered[0]).is_empty(), "known at once:\n{}", delivered[0]);
+    assert!(server.output().contains("1 known"), "{}", server.output());
+}
+
+#[test]
 fn a_client_that_a_rule_accepts_is_delivered_at_once() {
     let world = world(Settings {
         keys: "embargo = \"90s\"",

@@ -66,6 +66,13 @@ impl Server {
         Self::start_with(place, &self.config, self.address)
     }
 
+    /// Kills it (SIGKILL), and starts it again.
+    pub(crate) fn killed_and_started_again(mut self, place: &Place) -> Self {
+        self.process.signal(Signal::KILL);
+        self.wait();
+        self.start_again(place)
+    }
+
     /// Runs it with these folders, for a start that must be refused.
     pub(crate) fn run_refused(place: &Place, config: &Path, state: &str, runtime: &str) -> Ended {
         let mut command = serve(config, &place.path(state), &place.path(runtime));
