@@ -128,6 +128,8 @@ pub struct TextStats {
     pub bytes_max: u64,
     /// Segments.
     pub segments: u64,
+    /// Texts in the buffer, or kept from being written by an error.
+    pub waiting: u64,
     /// Texts written.
     pub written: u64,
     /// Texts dropped, since the buffer was full: the disk is too slow, or can't be written to.
@@ -279,12 +281,16 @@ impl TextLog {
             let shelf = self.shelf.lock();
             (shelf.bytes(), shelf.segments().len() as u64)
         };
+        // The writer may be held up by the disk: what it has in hand is not waited for.
+        let in_hand = self.writer.try_lock().map_or(0, |writer| writer.pending());
+        let waiting = in_hand + self.buffer.lock().records();
         let count = |counter: &AtomicU64| counter.load(Relaxed);
         let counts = &self.counts;
         TextStats {
             bytes,
             bytes_max: self.bytes_max,
             segments,
+            waiting,
             written: count(&counts.written),
             dropped: count(&counts.dropped),
             outlived: count(&counts.outlived),

@@ -5,6 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use greylist::Secs;
+use ipnet::IpNet;
+
+use crate::config::length_of_time;
+use crate::control::StateWanted;
+use crate::control::tuples::network;
 
 /// Greylisting for one mail server or a fleet: unknown senders are asked to try again later; real
 /// mail servers do, most spam cannons don't.
@@ -215,7 +221,7 @@ pub struct CtlArgs {
 }
 
 /// What `xgrey ctl` can ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum CtlCommand {
     /// Count decisions, connections and tuples since the start
     Stats,
@@ -223,6 +229,107 @@ pub enum CtlCommand {
     Rules,
     /// Take the configuration anew: whole, or not at all
     Reload,
+    /// List tuples, the newest first: all, or those that match all that is asked for
+    #[command(after_help = TUPLES_HELP)]
+    Tuples(TuplesArgs),
+    /// Show one tuple, forget it, or let it pass
+    Tuple {
+        /// What to do.
+        #[command(subcommand)]
+        command: TupleCommand,
+    },
+}
+
+const TUPLES_HELP: &str = "\
+Examples:
+  xgrey ctl tuples --sender '*@example.net'              who there has tried to send here?
+  xgrey ctl tuples --client 192.0.2.0/24 --state grey    what of that network still waits?
+  xgrey ctl tuples --state grey --older 10m --limit 20   the newest that did not come back
+  xgrey ctl tuples --format csv > tuples.csv             all, for a spreadsheet
+
+Columns are as wide as the first 50 rows need. On a terminal, what is wider is cut off with an \
+ellipsis; elsewhere it is printed whole. Of an address longer than 255 bytes the start is kept.
+
+A tuple is listed by the text that was kept when it was new. Tuples without one (keep_text was \
+off, or the texts' bound was reached) are counted at the end, and listed by their ids with --all.";
+
+/// Flags of `xgrey ctl tuples`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct TuplesArgs {
+    /// The sender is like this; * stands for anything, ? for one character; "" for the null sender
+    #[arg(long, value_name = "PATTERN")]
+    pub sender: Option<String>,
+    /// The recipient is like this
+    #[arg(long, value_name = "PATTERN")]
+    pub recipient: Option<String>,
+    /// The client has this address, or is in this network
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub client: Option<IpNet>,
+    /// It is in this state
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<StateWanted>,
+    /// First tried (grey) or last used (white) longer ago than this, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = length_of_time)]
+    pub older: Option<Secs>,
+    /// First tried (grey) or last used (white) less long ago than this
+    #[arg(long, value_name = "TIME", value_parser = length_of_time)]
+    pub younger: Option<Secs>,
+    /// Those too of which no text is kept: after the others, by their ids
+    #[arg(long, conflicts_with_all = ["sender", "recipient", "client"])]
+    pub all: bool,
+    /// Not more than this many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// How they are printed [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<TupleFormat>,
+}
+
+/// How tuples are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TupleFormat {
+    /// In columns
+    Table,
+    /// One JSON object a line; like --json
+    Json,
+    /// Comma-separated values (RFC 4180), with a header
+    Csv,
+}
+
+/// What `xgrey ctl tuple` can do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum TupleCommand {
+    /// Say what is known of it, and until when; exit status 1 if nothing
+    #[command(
+        after_help = "Example:\n  xgrey ctl tuple show 192.0.2.7 a@example.net b@example.org"
+    )]
+    Show(TupleArgs),
+    /// Forget it: its next attempt is its first; exit status 1 if it was not known
+    #[command(
+        after_help = "Example:\n  xgrey ctl tuple forget 192.0.2.7 a@example.net b@example.org"
+    )]
+    Forget(TupleArgs),
+    /// Let it pass from now on, whether or not it is known yet
+    #[command(
+        after_help = "Example:\n  xgrey ctl tuple pass 192.0.2.7 a@example.net b@example.org\n\n\
+                      It is white then, as if it had waited. What a rule rejects is still rejected."
+    )]
+    Pass(TupleArgs),
+}
+
+/// A tuple, named by what an attempt of it looks like. It is found whatever of that counts: see
+/// `[identity]` in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct TupleArgs {
+    /// Address of the client, IPv4 or IPv6
+    #[arg(value_name = "CLIENT")]
+    pub client: IpAddr,
+    /// Envelope sender; "" or "<>" for the null sender
+    #[arg(value_name = "SENDER")]
+    pub sender: String,
+    /// Envelope recipient
+    #[arg(value_name = "RECIPIENT")]
+    pub recipient: String,
 }
 
 /// What `xgrey config` can do.
@@ -268,14 +375,26 @@ mod tests {
     #[test]
     fn help_reads_well() {
         let mut help = String::new();
-        let names = ["serve", "explain", "ctl", "export", "import", "store"];
-        for name in std::iter::once(None).chain(names.map(Some)) {
+        let paths: [&[&str]; 11] = [
+            &[],
+            &["serve"],
+            &["explain"],
+            &["ctl"],
+            &["ctl", "tuples"],
+            &["ctl", "tuple"],
+            &["ctl", "tuple", "show"],
+            &["ctl", "tuple", "pass"],
+            &["export"],
+            &["import"],
+            &["store"],
+        ];
+        for path in paths {
             let mut command = Cli::command().term_width(90);
             command.build();
-            let command = match name {
-                None => &mut command,
-                Some(name) => command.find_subcommand_mut(name).unwrap(),
-            };
+            let mut command = &mut command;
+            for name in path {
+                command = command.find_subcommand_mut(name).unwrap();
+            }
             help += &format!("{}\n----\n", command.render_long_help());
         }
         insta::assert_snapshot!(help);

@@ -11,6 +11,7 @@ mod offline;
 pub mod serve;
 pub mod store;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -58,6 +59,17 @@ pub fn run(cli: Cli) -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Told) => ExitCode::from(1),
+    }
+}
+
+/// Prints to standard output. Whoever closes it has seen enough.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("cannot print: {error}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -45,6 +45,7 @@ use greylist::rules::{List, RuleSet, Verdict};
 use greylist::{Identity, Query, Timing};
 use toml::de::DeTable;
 
+pub use duration::length_of_time;
 pub use limits::Limits;
 pub use listener::{ListenAddress, Listener, Owner, Protocol};
 pub use log::{Level, LogConfig, LogFormat, Subsystem};

@@ -1,10 +1,13 @@
 //! A request in steady state allocates nothing: from its bytes through the codec, the rules, the
-//! identity and the table to the bytes of its answer.
+//! identity, the table and the log of texts to the bytes of its answer.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use greylist::{HashKey, Timestamp};
+use store::disk::RealDisk;
+use store::text::{TextConfig, TextLog};
 use wire::postfix::{self, Decoded, Decoder, Request};
 use xgrey::command::serve;
 use xgrey::config::Config;
@@ -55,6 +58,31 @@ fn ask(service: &Service, now: Timestamp, request: &[u8], kept: &mut Kept) {
 
 fn service(config: Config) -> Service {
     serve::service(config, HashKey::new([7; 16])).unwrap_or_else(|_| panic!("a service"))
+}
+
+#[test]
+fn a_first_try_allocates_nothing_either_where_its_table_has_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(RealDisk::new(dir.path().to_owned()));
+    let config = TextConfig { bytes_max: TextConfig::BYTES_MIN, key_fingerprint: 0 };
+    let texts = Arc::new(TextLog::open(disk, config).unwrap().0);
+    let service = service(Config::default()).with_texts(Arc::clone(&texts));
+    let requests: Vec<Vec<u8>> = (0..1_000).map(request).collect();
+    let start = Timestamp::from_unix_secs(1_800_000_000);
+    let mut kept = Kept::default();
+    for request in &requests {
+        ask(&service, start, request, &mut kept);
+    }
+    // All of them are forgotten, and their slots are free.
+    let later = start.after(greylist::Secs::new(86_400));
+    let counted = allocation_counter::measure(|| {
+        for request in &requests {
+            ask(&service, later, request, &mut kept);
+        }
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    assert!(kept.replies.starts_with(b"action=DEFER_IF_PERMIT 4.7.1 "), "{:?}", kept.replies);
+    assert_eq!((texts.stats().waiting, texts.stats().dropped), (2_000, 0), "all were kept");
 }
 
 #[test]

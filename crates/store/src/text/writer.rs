@@ -47,6 +47,11 @@ impl Writer {
         Self { current: None, pending, written: 0, next_number }
     }
 
+    /// Texts that an error has kept from being written.
+    pub(super) const fn pending(&self) -> u64 {
+        self.pending.records()
+    }
+
     /// Writes what an error kept from being written, and then what is in the buffer.
     pub(super) fn flush(&mut self, log: &TextLog) -> Result<(), Trouble> {
         self.write(log)?;

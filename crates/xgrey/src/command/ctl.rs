@@ -1,34 +1,59 @@
 //! `xgrey ctl`: talks to the running service.
 
+mod columns;
+mod tuple;
+mod tuples;
+
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
+use serde::de::DeserializeOwned;
 
-use super::{Failure, control_socket};
-use crate::cli::{CtlArgs, CtlCommand};
+use super::{Failure, control_socket, say};
+use crate::cli::{CtlArgs, CtlCommand, TupleFormat};
 use crate::control::{DiskStats, Reloaded, Request, RuleShown, Stats, client};
 use crate::thousands::thousands;
 
 /// Asks and prints.
 pub fn run(args: &CtlArgs) -> Result<(), Failure> {
     let socket = control_socket(&args.control);
-    let request = match args.command {
-        CtlCommand::Stats => Request::Stats,
-        CtlCommand::Rules => Request::Rules,
-        CtlCommand::Reload => Request::Reload,
-    };
-    if args.control.json {
-        let answer: serde_json::Value = client::ask(&socket, &request)?;
-        println!("{}", serde_json::to_string_pretty(&answer)?);
-        return Ok(());
+    match &args.command {
+        CtlCommand::Stats => ask(args, &Request::Stats, |stats: Stats| show_stats(&stats)),
+        CtlCommand::Rules => ask(args, &Request::Rules, |rules: Vec<RuleShown>| show_rules(&rules)),
+        CtlCommand::Reload => {
+            ask(args, &Request::Reload, |reloaded: Reloaded| show_reloaded(&reloaded))
+        }
+        CtlCommand::Tuples(tuples) => {
+            let format = match (tuples.format, args.control.json) {
+                (None, false) => TupleFormat::Table,
+                (Some(format), false) => format,
+                (None | Some(TupleFormat::Json), true) => TupleFormat::Json,
+                (Some(_), true) => {
+                    let why = "--json and --format say different things: leave one out";
+                    return Err(Failure::Usage(format!("xgrey: {why}")));
+                }
+            };
+            tuples::run(&socket, tuples, format)
+        }
+        CtlCommand::Tuple { command } => {
+            let form = if args.control.json { tuple::Form::Json } else { tuple::Form::Sentences };
+            tuple::run(&socket, command, form)
+        }
     }
-    let text = match args.command {
-        CtlCommand::Stats => show_stats(&client::ask(&socket, &request)?),
-        CtlCommand::Rules => show_rules(&client::ask::<Vec<RuleShown>>(&socket, &request)?),
-        CtlCommand::Reload => show_reloaded(&client::ask(&socket, &request)?),
-    };
-    print!("{text}");
-    Ok(())
+}
+
+/// Asks what is answered in one piece, and prints it in words or as it came.
+fn ask<T: DeserializeOwned>(
+    args: &CtlArgs,
+    request: &Request,
+    show: impl FnOnce(T) -> String,
+) -> Result<(), Failure> {
+    let socket = control_socket(&args.control);
+    if args.control.json {
+        let answer: serde_json::Value = client::ask(&socket, request)?;
+        return say(&format!("{}\n", serde_json::to_string_pretty(&answer)?));
+    }
+    say(&show(client::ask(&socket, request)?))
 }
 
 /// A table with a rule under its head and nothing else.

@@ -8,7 +8,7 @@ use crate::cli::ExplainArgs;
 use crate::clock::Clock;
 use crate::command::serve;
 use crate::control::{Question, Request, client, server};
-use crate::service::{Explanation, LocalAddresses, TupleState};
+use crate::service::{Explanation, IdentityShown, LocalAddresses, TupleState};
 
 /// Asks and prints.
 pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
@@ -58,7 +58,7 @@ impl Look {
 }
 
 /// Space for the longest stage, `recipient-domain`.
-const STAGE_COLUMNS: usize = 18;
+pub(super) const COLUMN: usize = 18;
 
 fn show(question: &Question, explanation: &Explanation, look: Look) -> String {
     let mut out = String::new();
@@ -78,53 +78,54 @@ fn show(question: &Question, explanation: &Explanation, look: Look) -> String {
     let _ =
         writeln!(out, "for client {} from {} to {}\n", question.client, sender, question.recipient);
     for step in &explanation.path {
-        let _ = write!(out, "  {:<STAGE_COLUMNS$}{}", step.stage, step.said);
+        let _ = write!(out, "  {:<COLUMN$}{}", step.stage, step.said);
         if let Some(origin) = &step.origin {
             let _ = write!(out, "  {}", look.paint("2", &format!("({origin})")));
         }
         out.push('\n');
     }
     if let Some(identity) = &explanation.identity {
-        let _ = writeln!(out, "\nthe tuple is made of");
-        let null = if identity.sender.is_empty() { "<>" } else { &identity.sender };
-        for (part, value) in [
-            ("client", identity.client.as_str()),
-            ("sender", null),
-            ("recipient", &identity.recipient),
-        ] {
-            let _ = writeln!(out, "  {part:<STAGE_COLUMNS$}{value}");
-        }
-        if !identity.reductions.is_empty() {
-            let _ = writeln!(
-                out,
-                "  {:<STAGE_COLUMNS$}{}",
-                "taken off",
-                identity.reductions.join(", ")
-            );
-        }
+        show_identity(&mut out, identity);
     }
-    let rows: &[(&str, &str)] = match &explanation.tuple {
-        None | Some(TupleState::Unknown) => &[],
-        Some(TupleState::Grey { first_try, passes_from, until }) => {
-            &[("first try", first_try), ("passes from", passes_from), ("must retry by", until)]
-        }
-        Some(TupleState::White { last_use, until }) => {
-            &[("last use", last_use), ("known until", until)]
-        }
-    };
-    if !rows.is_empty() {
-        let _ = writeln!(out, "\nwhat is known of it");
-    }
-    for (what, when) in rows {
-        let _ = writeln!(out, "  {what:<STAGE_COLUMNS$}{when}");
+    if let Some(tuple) = &explanation.tuple {
+        show_state(&mut out, tuple);
     }
     out
+}
+
+/// What a tuple is made of.
+pub(super) fn show_identity(out: &mut String, identity: &IdentityShown) {
+    let _ = writeln!(out, "\nthe tuple is made of");
+    let null = if identity.sender.is_empty() { "<>" } else { &identity.sender };
+    for (part, value) in
+        [("client", identity.client.as_str()), ("sender", null), ("recipient", &identity.recipient)]
+    {
+        let _ = writeln!(out, "  {part:<COLUMN$}{value}");
+    }
+    if !identity.reductions.is_empty() {
+        let _ = writeln!(out, "  {:<COLUMN$}{}", "taken off", identity.reductions.join(", "));
+    }
+}
+
+/// What is known of a tuple, if anything.
+pub(super) fn show_state(out: &mut String, tuple: &TupleState) {
+    let rows: &[(&str, &str)] = match tuple {
+        TupleState::Unknown => return,
+        TupleState::Grey { first_try, passes_from, until } => {
+            &[("first try", first_try), ("passes from", passes_from), ("must retry by", until)]
+        }
+        TupleState::White { last_use, until } => &[("last use", last_use), ("known until", until)],
+    };
+    let _ = writeln!(out, "\nwhat is known of it");
+    for (what, when) in rows {
+        let _ = writeln!(out, "  {what:<COLUMN$}{when}");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{IdentityShown, PathStep};
+    use crate::service::PathStep;
 
     #[test]
     fn an_explanation_reads_from_the_answer_down_to_the_tuple() {

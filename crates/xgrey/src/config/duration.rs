@@ -31,6 +31,17 @@ const UNITS: [Unit; 4] = [
     },
 ];
 
+/// Reads a length of time as a flag of the command line gives it.
+///
+/// # Errors
+/// When it is none; in words.
+pub fn length_of_time(text: &str) -> Result<Secs, String> {
+    parse(text).map_err(|Mistake { what, help }| match help {
+        Some(help) => format!("{what}: {help}"),
+        None => what,
+    })
+}
+
 /// Reads a length of time: whole numbers, each with its unit, the largest unit first.
 pub(super) fn parse(text: &str) -> Result<Secs, Mistake> {
     let mut rest = text;

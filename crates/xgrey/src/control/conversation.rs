@@ -15,11 +15,18 @@ use super::client::{ControlError, connect};
 /// for uploads: taking in a chunk takes milliseconds, unless the disk is stuck.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// What counts as a moment without a word.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// A talk.
 #[derive(Debug)]
 pub struct Conversation {
     stream: BufReader<UnixStream>,
+    said: Vec<u8>,
+    /// A line that is heard, or the start of one that is still to come.
     line: Vec<u8>,
+    /// How long the socket now waits for it.
+    wait: Duration,
 }
 
 /// What the service says next.
@@ -50,7 +57,8 @@ impl Conversation {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
         let stream = BufReader::with_capacity(64 * 1024, stream);
-        let mut talk = Self { stream, line: Vec::new() };
+        let (said, line) = (Vec::new(), Vec::new());
+        let mut talk = Self { stream, said, line, wait: DEADLINE };
         talk.tell(request)?;
         Ok(talk)
     }
@@ -60,10 +68,10 @@ impl Conversation {
     /// # Errors
     /// When the service has gone.
     pub fn tell(&mut self, line: &impl Serialize) -> Result<(), ControlError> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, line)?;
-        self.line.push(b'\n');
-        self.stream.get_mut().write_all(&self.line)?;
+        self.said.clear();
+        serde_json::to_writer(&mut self.said, line)?;
+        self.said.push(b'\n');
+        self.stream.get_mut().write_all(&self.said)?;
         Ok(())
     }
 
@@ -76,20 +84,57 @@ impl Conversation {
         T: DeserializeOwned,
         E: DeserializeOwned,
     {
+        match self.read_line(DEADLINE)? {
+            true => self.understand(),
+            false => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+        }
+    }
+
+    /// The same, but `None` if nothing is heard for a moment.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn hear_now<T, E>(&mut self) -> Result<Option<Heard<T, E>>, ControlError>
+    where
+        T: DeserializeOwned,
+        E: DeserializeOwned,
+    {
+        match self.read_line(MOMENT)? {
+            true => self.understand().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Waits for so long at most, as long as nothing comes, for a line that says something. `false`
+    /// if none does; then what has come of one is kept for the next time.
+    fn read_line(&mut self, wait: Duration) -> Result<bool, ControlError> {
+        // A line that is there already needs no waiting for: most of a long answer's are.
+        if !self.stream.buffer().contains(&b'\n') && self.wait != wait {
+            self.stream.get_ref().set_read_timeout(Some(wait))?;
+            self.wait = wait;
+        }
         loop {
-            self.line.clear();
-            let read = self.stream.read_until(b'\n', &mut self.line);
-            match read {
-                Ok(_) if self.line == b"\n" => {}
-                Ok(_) if self.line.ends_with(b"\n") => break,
+            match self.stream.read_until(b'\n', &mut self.line) {
+                Ok(_) if self.line == b"\n" => self.line.clear(),
+                Ok(_) if self.line.ends_with(b"\n") => return Ok(true),
                 Ok(_) => return Err(ControlError::CutOff),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    return Err(ControlError::CutOff);
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Ok(false),
+                    io::ErrorKind::ConnectionReset => return Err(ControlError::CutOff),
+                    _ => return Err(error.into()),
+                },
             }
         }
-        match serde_json::from_slice(&self.line)? {
+    }
+
+    fn understand<T, E>(&mut self) -> Result<Heard<T, E>, ControlError>
+    where
+        T: DeserializeOwned,
+        E: DeserializeOwned,
+    {
+        let line = serde_json::from_slice(&self.line);
+        self.line.clear();
+        match line? {
             Line::Item(item) => Ok(Heard::Item(item)),
             Line::Ok(end) => Ok(Heard::End(end)),
             Line::Error(why) => Err(ControlError::Refused(why)),

@@ -156,3 +156,149 @@ pub(super) async fn write_patiently(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as std_mpsc;
+
+    use super::*;
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, DuplexStream};
+
+    /// Runs `make` against a reader, in a time that passes at once when nothing happens.
+    fn stream(
+        pipe_bytes: usize,
+        make: impl FnOnce(&mut Items) -> Result<u32, String> + Send + 'static,
+        read: impl AsyncFnOnce(&mut BufReader<DuplexStream>) -> String,
+    ) -> (io::Result<()>, String) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (mut ours, theirs) = tokio::io::duplex(pipe_bytes);
+            let mut theirs = BufReader::new(theirs);
+            let written = async {
+                let written = write_items(&mut ours, make).await;
+                drop(ours);
+                written
+            };
+            tokio::join!(written, read(&mut theirs))
+        })
+    }
+
+    async fn all(reader: &mut BufReader<DuplexStream>) -> String {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[test]
+    fn items_come_in_order_and_then_the_end() {
+        let (written, text) = stream(
+            100,
+            |items| {
+                for number in 0..10_000 {
+                    assert!(items.give(&number).is_continue());
+                }
+                Ok(7)
+            },
+            all,
+        );
+        written.unwrap();
+        let mut expected: String =
+            (0..10_000).map(|number| format!("{{\"item\":{number}}}\n")).collect();
+        expected += "{\"ok\":7}\n";
+        // When it had to wait for the thread, it said so.
+        let lines = text.lines().filter(|line| !line.is_empty());
+        assert!(lines.eq(expected.lines()), "{text:.200}");
+    }
+
+    #[test]
+    fn a_failure_in_the_middle_is_said_after_what_came_before() {
+        let (_, text) = stream(
+            10_000,
+            |items| {
+                let _ = items.give(&1);
+                Err("no more".to_owned())
+            },
+            all,
+        );
+        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(lines, ["{\"item\":1}", "{\"error\":\"no more\"}"]);
+    }
+
+    #[test]
+    fn whoever_reads_nothing_is_cut_off_and_the_thread_breaks_off() {
+        let (ended, has_ended) = std_mpsc::channel();
+        let make = move |items: &mut Items| {
+            while items.give(&"an item").is_continue() {}
+            assert!(items.look().is_break());
+            ended.send(()).unwrap();
+            Ok(0)
+        };
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        let (mut ours, _theirs) = tokio::io::duplex(100);
+        let written = runtime.block_on(write_items(&mut ours, make));
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        has_ended.recv().unwrap();
+    }
+
+    #[test]
+    fn whoever_reads_slowly_is_not_cut_off() {
+        const LINES: usize = 4_000;
+        let (written, lines) = stream(
+            100,
+            |items| {
+                for number in 0..LINES {
+                    assert!(items.give(&number).is_continue());
+                }
+                Ok(0)
+            },
+            async |reader| {
+                let (mut lines, mut line) = (0, String::new());
+                while reader.read_line(&mut line).await.unwrap() > 0 {
+                    lines += usize::from(line.starts_with("{\"item\""));
+                    line.clear();
+                    tokio::time::sleep(PATIENCE / 20).await;
+                }
+                lines.to_string()
+            },
+        );
+        written.unwrap();
+        assert_eq!(lines, LINES.to_string());
+    }
+
+    #[test]
+    fn a_thread_with_nothing_to_say_is_heard_to_be_at_it_still() {
+        let (go_on, may_go_on) = std_mpsc::channel();
+        let (written, first) = stream(
+            100,
+            move |_| {
+                may_go_on.recv().unwrap();
+                Ok(0)
+            },
+            async |reader| {
+                let mut line = String::new();
+                reader.read_line(&mut line).await.unwrap();
+                go_on.send(()).unwrap();
+                all(reader).await;
+                line
+            },
+        );
+        written.unwrap();
+        assert_eq!(first, "\n");
+    }
+
+    #[test]
+    fn a_thread_that_panics_leaves_the_answer_without_an_end() {
+        let (_, text) = stream(
+            10_000,
+            |items| {
+                let _ = items.give(&1);
+                let _ = items.send();
+                panic!("as a test wants it");
+            },
+            all,
+        );
+        assert_eq!(text.trim(), "{\"item\":1}");
+    }
+}

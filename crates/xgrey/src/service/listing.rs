@@ -98,7 +98,7 @@ pub enum NotListed {
 }
 
 impl Service {
-    /// Gives all tuples that match to `give`, the newest texts first; `None` now and then in
+    /// Gives all tuples that match and were known at the beginning to `give`, the newest texts first; `None` now and then in
     /// between, for a look at whether to go on. A tuple may come more than once; the first time
     /// counts. Takes as long as reading all texts and passing over all tuples takes: for a thread of
     /// its own.
@@ -120,7 +120,13 @@ impl Service {
             return Err(NotListed::NoTexts);
         }
         let timing = self.policy().timing;
+        let begun = now();
         let damage = self.list_by_texts(&now, filter, &timing, &mut give)?;
+        // What was new after the beginning is in no text that was read.
+        let wants = |tuple: Tuple, now| {
+            let is_late = tuple.state == State::Grey && tuple.since >= begun;
+            filter.wants_tuple(tuple, now) && !is_late
+        };
         let known = match (filter.asks_for_text(), has_texts, extent) {
             (true, ..) => None,
             (false, true, Extent::WithText) => {
@@ -129,10 +135,10 @@ impl Service {
                     Some(_) => ControlFlow::Continue(()),
                     None => give(None),
                 };
-                Some(self.list_by_ids(&now, filter, look)?)
+                Some(self.list_by_ids(&now, wants, look)?)
             }
             (false, false, _) | (false, _, Extent::All) => {
-                Some(self.list_by_ids(&now, filter, give)?)
+                Some(self.list_by_ids(&now, wants, give)?)
             }
         };
         Ok(ListingEnd { known, damage })
@@ -173,7 +179,7 @@ impl Service {
     fn list_by_ids(
         &self,
         now: &impl Fn() -> Timestamp,
-        filter: &TupleFilter,
+        wants: impl Fn(Tuple, Timestamp) -> bool,
         mut give: impl FnMut(Option<Listed<'_>>) -> ControlFlow<()>,
     ) -> Result<u64, NotListed> {
         let mut count = 0;
@@ -182,7 +188,7 @@ impl Service {
             let now = now();
             shard.clear();
             self.store.scan_shard(index, now, &mut shard);
-            for &(id, tuple) in shard.iter().filter(|(_, tuple)| filter.wants_tuple(*tuple, now)) {
+            for &(id, tuple) in shard.iter().filter(|(_, tuple)| wants(*tuple, now)) {
                 count += 1;
                 if give(Some(Listed { id, tuple, text: None })).is_break() {
                     return Err(NotListed::Stopped);
