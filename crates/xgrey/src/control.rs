@@ -173,6 +173,8 @@ pub struct TupleStats {
     pub bytes: u64,
     /// Bytes that it may take.
     pub bytes_max: u64,
+    /// Whether full tables lie on huge pages, in words; why not, if they don't.
+    pub huge_pages: String,
     /// Tuples whose time was over.
     pub expired: u64,
     /// Grey tuples forgotten before their time, for want of room.

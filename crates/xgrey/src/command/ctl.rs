@@ -99,6 +99,7 @@ fn show_stats(stats: &Stats) -> String {
         ("first tries accepted for want of room", thousands(tuples.no_room)),
         ("memory of the table", mebibytes(tuples.bytes)),
         ("at most", mebibytes(tuples.bytes_max)),
+        ("huge pages", tuples.huge_pages.clone()),
     ] {
         memory.add_row([what, &count]);
     }
@@ -214,6 +215,7 @@ mod tests {
                 white: 12_345,
                 bytes: 5_000_000,
                 bytes_max: 6 << 30,
+                huge_pages: "in use".to_owned(),
                 expired: 99,
                 evicted_grey: 0,
                 evicted_white: 0,

@@ -193,6 +193,7 @@ impl Control {
                 white: table.white,
                 bytes: table.bytes,
                 bytes_max: table.bound_bytes,
+                huge_pages: table.huge_pages.to_string(),
                 expired: table.expired,
                 evicted_grey: table.evicted_grey,
                 evicted_white: table.evicted_white,

@@ -1,5 +1,5 @@
 //! The whole program under real mail servers: Debian's Postfix and Exim, private folders,
-//! loopback only, swaks as the world.
+//! loopback only, swaks as the world. And the program over disks that fill, fail and go.
 //!
 //! What it stands on: `cargo xtask test --only mta` has unpacked the mail servers into
 //! `target/mta`, and the tests run as root (a mail server needs its own users, which only a mount
@@ -12,8 +12,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what is wrong with a test's own world fails the test")]
 
+mod asker;
 mod asks_by_hand;
 mod exim;
+mod faults_at_start;
+mod faults_while_running;
 mod mail_through_exim;
 mod mail_through_postfix;
 mod manual;
@@ -24,6 +27,7 @@ mod postfix;
 mod process;
 mod runs_as_a_service;
 mod server;
+mod small_disk;
 mod smtp;
 mod wait;
 mod world;

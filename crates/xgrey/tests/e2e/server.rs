@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
+use xgrey::control::DiskStats;
 
 use crate::place::Place;
-use crate::process::{Ended, Process};
+use crate::process::{Ended, Process, run};
 use crate::wait::until;
 
 /// A running `xgrey serve`.
@@ -15,6 +16,29 @@ pub(crate) struct Server {
     process: Process,
     address: SocketAddr,
     config: PathBuf,
+    home: Home,
+}
+
+/// Where a server keeps its files, and how it gets there.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    /// A command and its arguments that runs what follows them, such as `nsenter …`; or nothing.
+    pub(crate) enter: Vec<String>,
+    /// The program itself.
+    pub(crate) program: PathBuf,
+    /// The state directory.
+    pub(crate) state: PathBuf,
+    /// The runtime directory.
+    pub(crate) runtime: PathBuf,
+}
+
+impl Home {
+    /// In the test's own folder.
+    pub(crate) fn of(place: &Place) -> Self {
+        let program = env!("CARGO_BIN_EXE_xgrey").into();
+        let (state, runtime) = (place.path("state"), place.path("run"));
+        Self { enter: Vec::new(), program, state, runtime }
+    }
 }
 
 /// What a test wants of the configuration beyond a listener and `exempt_local = false` (the
@@ -42,28 +66,43 @@ impl Settings<'_> {
 impl Server {
     /// Starts it with that configuration at an address of its own, and waits until it listens.
     pub(crate) fn start(place: &Place, settings: Settings<'_>) -> Self {
+        Self::start_at(place, Home::of(place), settings)
+    }
+
+    /// The same, with its files elsewhere.
+    pub(crate) fn start_at(place: &Place, home: Home, settings: Settings<'_>) -> Self {
         let address = Place::address();
         let config = place.write("xgrey.toml", &settings.text(&address.to_string()));
-        Self::start_with(place, &config, address)
+        Self::start_with(place, config, address, home)
     }
 
     /// Starts it with that file, which makes it listen at that address, and waits until it does.
-    pub(crate) fn start_with(place: &Place, config: &Path, address: SocketAddr) -> Self {
-        let mut process = Self::launch(place, config, &[]);
+    fn start_with(place: &Place, config: PathBuf, address: SocketAddr, home: Home) -> Self {
+        let mut process = Process::start(&mut serve(&config, &home), &place.path("xgrey.out"));
         process.wait_for_listener(address);
-        Self { process, address, config: config.to_owned() }
+        Self { process, address, config, home }
     }
 
     /// Starts it without waiting for anything, with these variables in its environment.
     pub(crate) fn launch(place: &Place, config: &Path, variables: &[(&str, &str)]) -> Process {
-        let mut command = serve(config, &place.path("state"), &place.path("run"));
+        let mut command = serve(config, &Home::of(place));
         command.envs(variables.iter().copied());
         Process::start(&mut command, &place.path("xgrey.out"))
     }
 
     /// Starts it again, after it was stopped: the same configuration, address and folders.
     pub(crate) fn start_again(self, place: &Place) -> Self {
-        Self::start_with(place, &self.config, self.address)
+        Self::start_with(place, self.config, self.address, self.home)
+    }
+
+    /// Runs it again after it was stopped or killed, for a start that must be refused.
+    pub(crate) fn refuse_again(self, place: &Place) -> Ended {
+        run_to_its_end(place, &self.config, &self.home)
+    }
+
+    /// The same, with its files where they were, but from another `home`.
+    pub(crate) fn refuse_again_from(self, place: &Place, home: Home) -> Ended {
+        Self { home, ..self }.refuse_again(place)
     }
 
     /// Kills it (SIGKILL), and starts it again.
@@ -75,9 +114,8 @@ impl Server {
 
     /// Runs it with these folders, for a start that must be refused.
     pub(crate) fn run_refused(place: &Place, config: &Path, state: &str, runtime: &str) -> Ended {
-        let mut command = serve(config, &place.path(state), &place.path(runtime));
-        let mut process = Process::start(&mut command, &place.path("refused.out"));
-        Ended { code: process.wait().code(), output: process.output() }
+        let (state, runtime) = (place.path(state), place.path(runtime));
+        run_to_its_end(place, config, &Home { state, runtime, ..Home::of(place) })
     }
 
     /// Where it listens.
@@ -113,6 +151,22 @@ impl Server {
         self.process.signal(Signal::HUP);
     }
 
+    /// Kills it, as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.process.signal(Signal::KILL);
+        self.wait();
+    }
+
+    /// What `xgrey ctl stats` says of what outlives the process.
+    pub(crate) fn disk_stats(&self) -> DiskStats {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xgrey"));
+        command.args(["ctl", "--json", "stats", "--control"]);
+        let ended = run(command.arg(self.home.runtime.join("control.sock")));
+        assert_eq!(ended.code, Some(0), "{}", ended.output);
+        let mut stats: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+        serde_json::from_value(stats["disk"].take()).unwrap()
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.process.signal(Signal::TERM);
@@ -131,17 +185,27 @@ impl Server {
     }
 }
 
+/// Runs it to its end.
+fn run_to_its_end(place: &Place, config: &Path, home: &Home) -> Ended {
+    let mut process = Process::start(&mut serve(config, home), &place.path("refused.out"));
+    Ended { code: process.wait().code(), output: process.output() }
+}
+
 /// `xgrey serve` with those folders, and nothing of this process's surroundings that it heeds.
-fn serve(config: &Path, state: &Path, runtime: &Path) -> Command {
+fn serve(config: &Path, home: &Home) -> Command {
     // setpriv: should the test die by SIGKILL, so does it.
-    let mut command = Command::new("setpriv");
+    let last = ["setpriv", "--pdeathsig", "KILL"];
+    let mut words = home.enter.iter().map(String::as_str).chain(last);
+    let mut command = Command::new(words.next().unwrap());
     command
-        .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_xgrey"), "serve", "--config"])
+        .args(words)
+        .arg(&home.program)
+        .args(["serve", "--config"])
         .arg(config)
         .arg("--state")
-        .arg(state)
+        .arg(&home.state)
         .arg("--runtime")
-        .arg(runtime)
+        .arg(&home.runtime)
         .stdin(Stdio::null())
         .env_remove("NOTIFY_SOCKET")
         .env_remove("STATE_DIRECTORY")
