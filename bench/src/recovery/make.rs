@@ -1,7 +1,7 @@
 //! The process that makes a state directory: fills the store, takes a snapshot, then makes the tail's
 //! changes and says after each batch how many are answered. It may be killed over it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -68,6 +68,11 @@ pub(crate) fn run(options: &MakeOptions) -> anyhow::Result<()> {
         writeln!(answered, "{end}")?;
         answered.flush()?;
     }
+    if recipe.end == End::Killed {
+        // Never by itself. Only if nobody is left to kill it does its input end.
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+        bail!("nobody has killed it");
+    }
     subject.sync(tail.second());
     Ok(())
 }
@@ -80,6 +85,7 @@ pub(super) fn in_a_process(state: &Path, recipe: &Recipe) -> anyhow::Result<Made
         .arg("--state")
         .arg(state)
         .args(["--recipe", &recipe.to_argument()?])
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
     let stdout = child.stdout.take().context("its output is a pipe")?;
