@@ -161,7 +161,7 @@ impl Plan {
 /// # Errors
 /// Never for a number of tuples that a machine can hold; the library's signature allows it.
 pub(crate) fn bound_for(tuples: u64) -> anyhow::Result<Bound> {
-    let least = Bound::for_capacity(tuples).map_or(Bound::BYTES_MIN, Bound::bytes);
+    let least = Bound::for_capacity(tuples).bytes();
     let roomy = tuples.saturating_mul(100 * SLOT_BYTES) / FULL_PERCENT;
     let bytes = least.max(roomy);
     let step = if bytes < WHOLE_PAGES_MIN { 1 } else { SHARES_STEP };

@@ -86,16 +86,18 @@ impl Bound {
 
     /// A bound under which that many tuples fit: up to 92 % of the slots room is found fast. Shards
     /// are not filled evenly; where they are so small that it matters, the fullest must have room.
-    ///
-    /// # Errors
-    /// When that is below [`Bound::BYTES_MIN`].
-    pub const fn for_capacity(tuples: u64) -> Result<Self, BoundTooSmall> {
+    pub const fn for_capacity(tuples: u64) -> Self {
         let slots = (tuples / 92 + 1).saturating_mul(100);
         // Of 2,048 shards none has five standard deviations more than the mean; 97 % can be filled.
         let each = tuples / SHARDS_MIN as u64 + 1;
-        let fullest = (each + 5 * (each.isqrt() + 1)) * 100 / 97 * SHARDS_MIN as u64;
+        let fullest = (each + 5 * (each.isqrt() + 1)) * 100 / 97 + 1;
+        let fullest = fullest.saturating_mul(SHARDS_MIN as u64);
         let slots = if fullest > slots { fullest } else { slots };
-        Self::new(slots.saturating_mul(size_of::<Slot>() as u64))
+        let bytes = slots.saturating_mul(size_of::<Slot>() as u64);
+        // A shard has whole buckets, and if it is not small, whole pages: what is left is of no use.
+        let step = SHARDS_MIN as u64 * memory::PAGE_BYTES as u64;
+        let steps = bytes.div_ceil(step);
+        Self(if steps == 0 { step } else { steps.saturating_mul(step) })
     }
 
     /// How many shards, and how many buckets each may have.

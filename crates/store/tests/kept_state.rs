@@ -4,6 +4,7 @@
 //! For a new version of the format: write its directory with
 //! `cargo test -p store --test kept_state -- --ignored`, which prints where it is, move it to
 //! `data/state-N`, and add N to [`VERSIONS`]. Never change a directory that is there.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

@@ -39,7 +39,7 @@ pub(super) const LANES: usize = 8;
 pub(super) const BUCKET_BYTES: usize = 64;
 
 /// Bytes in a page, and in a huge one. Where pages are larger, less memory is given back.
-const PAGE_BYTES: usize = 4096;
+pub(super) const PAGE_BYTES: usize = 4096;
 const HUGE_BYTES: usize = 2 << 20;
 const PAGE_BUCKETS: u32 = (PAGE_BYTES / BUCKET_BYTES) as u32;
 

@@ -98,6 +98,21 @@ fn the_hash_key_is_kept_with_the_tuples_and_shown_to_nobody() {
 }
 
 #[test]
+fn a_capacity_fits_with_room_to_spare_in_every_shard() {
+    for tuples in [0, 1, 100_000, 1_000_000, 10_000_000, 99_999_999, 2_160_000_000, 1 << 41] {
+        let bound = Bound::for_capacity(tuples);
+        assert!(bound.bytes() >= Bound::BYTES_MIN, "{tuples}");
+        let (shards, buckets) = bound.shares();
+        let slots = u64::from(buckets) * 8;
+        assert!(slots * u64::from(shards) / 100 * 92 >= tuples, "{tuples}: all in all");
+        let each = tuples / u64::from(shards);
+        let fullest = each + 5 * each.isqrt();
+        assert!(slots * 97 / 100 >= fullest, "{tuples}: {fullest} in {slots} slots");
+    }
+    let _ = Bound::for_capacity(u64::MAX);
+}
+
+#[test]
 fn a_bound_too_small_to_share_out_is_refused() {
     assert_eq!(Bound::new(SMALL - 1), Err(BoundTooSmall { bytes: SMALL - 1 }));
     let said = BoundTooSmall { bytes: 4096 }.to_string();

@@ -54,7 +54,7 @@ pub(super) fn connections(configured: usize) -> usize {
 pub(super) fn bound(configured: TableBound) -> Result<Bound, BoundTooSmall> {
     match configured {
         TableBound::Memory(Bytes(bytes)) => Bound::new(bytes),
-        TableBound::Capacity(tuples) => Bound::for_capacity(tuples),
+        TableBound::Capacity(tuples) => Ok(Bound::for_capacity(tuples)),
         TableBound::Quarter => Bound::new(machine::memory_bytes().unwrap_or(MEMORY_FALLBACK) / 4),
     }
 }
