@@ -17,8 +17,11 @@ use super::{Bucket, Fingerprint, Place, Slot, Worth};
 const SEARCH_BUCKETS_MAX: usize = 64;
 const _: () = assert!(SEARCH_BUCKETS_MAX <= u8::MAX as usize);
 
-/// How many of these are enough if something was found that may be given up: the oldest of 128.
-const GIVE_UP_BUCKETS: usize = 16;
+/// How many buckets have the other homes of their slots looked at if something was found that may be
+/// given up: both homes. So one slot of 144 goes, in buckets that were looked into for an empty one
+/// anyway; and in a table that is 95 % full, with a chance of 1 in 200, though there is room further
+/// away.
+const WIDENED: usize = 2;
 
 /// One bucket that a search has reached, and how.
 #[derive(Clone, Copy)]
@@ -92,13 +95,12 @@ pub(super) fn make_room(
                 Worth::Less(_) | Worth::More => {}
             }
         }
-        if let Some(lane) = search.widen(buckets, at) {
+        if (at < WIDENED || least.is_none())
+            && let Some(lane) = search.widen(buckets, at)
+        {
             return Some(search.push(buckets, search.steps.len() - 1, lane));
         }
         at += 1;
-        if at >= GIVE_UP_BUCKETS && least.is_some() {
-            break;
-        }
     }
     least.map(|(_, at, lane)| search.push(buckets, at, lane))
 }

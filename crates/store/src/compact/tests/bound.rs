@@ -75,7 +75,7 @@ fn flood(bound: u64, strangers: u64) {
     }
     let stats = store.stats();
     assert!(stats.evicted_grey > slots / 4, "{stats:?}");
-    assert!(stats.no_room > slots / 4, "{stats:?}");
+    assert!(stats.no_room > slots / 8, "{stats:?}");
     assert!(accepted_at_once > 0, "the honest ones are accepted like all when there is no room");
     // What became of each.
     assert_eq!((stats.evicted_white, stats.expired), (0, 0));
