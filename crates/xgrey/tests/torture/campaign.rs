@@ -135,7 +135,7 @@ impl Campaign {
         let number = self.report.begin_life();
         let life =
             Life { number, socket: self.place.socket(), offset, is_dying: AtomicBool::new(false) };
-        (life, self.place.start())
+        (life, self.place.start(&mut self.rng))
     }
 
     fn start_and_wait(&mut self) -> (Life, Service) {

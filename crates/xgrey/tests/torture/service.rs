@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use fastrand::Rng;
 use rustix::event::{PollFd, PollFlags};
 
 use crate::clock;
@@ -25,10 +26,15 @@ pub(crate) enum Journal {
     NotKept,
 }
 
+/// When what was written is made safe from a power cut: the configuration's `sync`. A kill may make
+/// no difference between them, but they have answers wait for different things.
+const SYNCS: [&str; 4] = ["1s", "1s", "always", "never"];
+
 /// The folders of a campaign, and how its service is configured.
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: PathBuf,
+    journal: Journal,
     /// Where the service says that it is ready, as to systemd.
     notify: UnixDatagram,
 }
@@ -46,9 +52,7 @@ impl Place {
     pub(crate) fn new(folder: &Path, journal: Journal) -> Self {
         let notify = UnixDatagram::bind(folder.join("notify.sock")).unwrap();
         notify.set_nonblocking(true).unwrap();
-        let place = Self { folder: folder.to_owned(), notify };
-        fs::write(place.path("xgrey.toml"), place.configuration(journal)).unwrap();
-        place
+        Self { folder: folder.to_owned(), journal, notify }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -65,7 +69,7 @@ impl Place {
         self.path("state")
     }
 
-    fn configuration(&self, journal: Journal) -> String {
+    fn configuration(&self, sync: &str) -> String {
         let listener = self.socket();
         format!(
             // White times then count whole seconds, so that nearly each use of a white tuple is a
@@ -73,7 +77,7 @@ impl Place {
             "embargo = \"{EMBARGO}s\"\nwindow = \"6h\"\nlifetime = \"12h\"\n\
              memory = \"256MiB\"\nexempt_local = false\n\
              [[listen]]\naddress = \"unix:{}\"\n\
-             [store]\njournal = {}\n\
+             [store]\njournal = {}\nsync = \"{sync}\"\n\
              # The least, so that rotations and snapshots happen all the time.\n\
              segment_bytes = \"1MiB\"\nsnapshot_after = \"1MiB\"\n\
              [reply]\n\
@@ -81,12 +85,14 @@ impl Place {
              defer_text = \"wait {{wait_seconds}}\"\nheader = \"waited {{wait_seconds}}\"\n\
              [log]\ndecisions = false\n",
             listener.display(),
-            journal == Journal::Kept,
+            self.journal == Journal::Kept,
         )
     }
 
-    /// Starts the service and waits for nothing.
-    pub(crate) fn start(&self) -> Service {
+    /// Starts the service, configured one way or another, and waits for nothing.
+    pub(crate) fn start(&self, rng: &mut Rng) -> Service {
+        let sync = SYNCS[rng.usize(..SYNCS.len())];
+        fs::write(self.path("xgrey.toml"), self.configuration(sync)).unwrap();
         // What its predecessor said before it was killed must not count.
         while self.hears() {}
         let output = self.path("xgrey.out");
