@@ -275,7 +275,7 @@ mod tests {
             assert_eq!(plan.bound.bytes() % SHARES_STEP, 0);
         }
         let few = Plan::new(&wishes(1, None, After::Turnover(0))).unwrap();
-        assert_eq!(few.bound.bytes(), Bound::BYTES_MIN);
+        assert_eq!(few.bound, Bound::for_capacity(1));
     }
 
     #[test]
