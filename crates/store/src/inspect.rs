@@ -201,12 +201,23 @@ pub fn verify(
     let from = snapshots::begin(&**disk, key_fingerprint, &checked, &mut start)?;
     let mut progress = |bytes| progress(read + bytes);
     journals::check(&**disk, key_fingerprint, from, &mut checked, &mut start, &mut progress)?;
+    // What was taken away meanwhile would look like something that is missing.
+    for checked in checked.iter().filter(|checked| is_read(checked.file.kind)) {
+        if let Err(error) = disk.open(&checked.file.name)
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+    }
     Ok(Verification { files: checked, start })
+}
+
+const fn is_read(kind: Kind) -> bool {
+    matches!(kind, Kind::Snapshot(_) | Kind::Journal(_) | Kind::Texts(_))
 }
 
 /// How many bytes [`verify`] reads of these files.
 pub fn bytes_to_verify(files: &[FileFound]) -> u64 {
-    let is_read = |kind| matches!(kind, Kind::Snapshot(_) | Kind::Journal(_) | Kind::Texts(_));
     files.iter().filter(|file| is_read(file.kind)).map(|file| file.bytes).sum()
 }
 

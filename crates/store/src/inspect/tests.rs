@@ -157,6 +157,19 @@ fn a_missing_segment_is_missed_where_the_next_one_begins() {
 }
 
 #[test]
+fn what_is_taken_away_meanwhile_is_no_damage_but_a_reason_to_look_again() {
+    let disk = directory();
+    let segments = names(&disk, |kind| matches!(kind, Kind::Journal(_)));
+    for gone in &segments {
+        let disk = directory();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        // The snapshot has been read by then, the journal not.
+        let looked = verify(&shared, HASH_KEY.fingerprint(), &mut |_| _ = disk.remove(gone));
+        assert_eq!(looked.unwrap_err().kind(), std::io::ErrorKind::NotFound, "{gone}");
+    }
+}
+
+#[test]
 fn what_a_later_version_or_another_key_wrote_would_stop_a_start() {
     for (wanted, name) in [("journal", 0), ("snapshot", 0)] {
         let disk = directory();

@@ -13,6 +13,7 @@ use super::line::{Address, Text};
 pub struct StateSource<'a> {
     store: &'a CompactStore,
     texts: Option<Scan<'a>>,
+    /// Those that the store itself doesn't keep.
     notes: Vec<(Vec<u8>, Vec<u8>)>,
     now: &'a dyn Fn() -> Timestamp,
 }
@@ -22,14 +23,18 @@ impl<'a> StateSource<'a> {
     pub fn new(
         store: &'a CompactStore,
         texts: Option<&'a TextLog>,
-        notes: Vec<(Vec<u8>, Vec<u8>)>,
         now: &'a dyn Fn() -> Timestamp,
     ) -> Self {
         let texts = texts.map(|texts| {
             texts.flush();
             texts.scan()
         });
-        Self { store, texts, notes, now }
+        Self { store, texts, notes: Vec::new(), now }
+    }
+
+    /// The same, with notes that were read beside a store that keeps none.
+    pub fn with_notes(self, notes: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
+        Self { notes: notes.into_iter().collect(), ..self }
     }
 }
 
@@ -71,7 +76,9 @@ impl Source for StateSource<'_> {
     }
 
     fn notes(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        std::mem::take(&mut self.notes)
+        let mut notes = self.store.notes();
+        notes.append(&mut self.notes);
+        notes
     }
 }
 

@@ -60,7 +60,7 @@ fn ask(memory: &Memory, now: Timestamp, tuples: &[(&str, &str, &str)]) -> Vec<&'
 fn exported(memory: &Memory, now: Timestamp) -> String {
     let service = &memory.service;
     let now = || now;
-    let source = StateSource::new(service.store(), service.texts(), vec![], &now);
+    let source = StateSource::new(service.store(), service.texts(), &now);
     let mut export = Export::new(source, None);
     std::iter::from_fn(|| export.next_chunk()).map(|chunk| chunk.lines).collect()
 }

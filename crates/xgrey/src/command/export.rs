@@ -4,7 +4,7 @@ use std::path::Path;
 
 use store::durable::Recovery;
 
-use super::{Failure, offline, serve, socket_at};
+use super::{Failure, offline, say, serve, socket_at};
 use crate::backup::{
     Begun, Chunk, Export, Extent, Header, HeaderDraft, HeaderFault, Interrupt, Line, Mark, Meter,
     Output, Pace, PartError, StateSource, Totals,
@@ -60,8 +60,8 @@ fn offline(path: &Path, config: Option<&Path>, writing: Writing) -> Result<(), F
         Clock::start().not_before(newest)
     });
     let now = || clock.now();
-    let notes = state.notes.into_iter().collect();
-    let source = StateSource::new(&state.store, state.texts.as_ref(), notes, &now);
+    let source = StateSource::new(&state.store, state.texts.as_ref(), &now);
+    let source = source.with_notes(state.notes);
     let mut export = Export::new(source, writing.after());
     writing.run(|| Ok(export.next_chunk()))?;
     if state.recovery.is_whole() { Ok(()) } else { Err(damaged(path, &state.recovery)) }
@@ -140,10 +140,9 @@ impl Writing {
         );
         if is_stream {
             eprintln!("{said}");
-        } else {
-            println!("{said}");
+            return Ok(());
         }
-        Ok(())
+        say(&format!("{said}\n"))
     }
 
     /// What the output begins with: the head; or, if it goes on, that it does.

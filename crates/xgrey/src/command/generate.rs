@@ -46,6 +46,9 @@ mod tests {
             ("xgrey-explain.1", "recipient"),
             ("xgrey-ctl.1", "reload"),
             ("xgrey-ctl-stats.1", "json"),
+            ("xgrey-export.1", "part"),
+            ("xgrey-import.1", "state"),
+            ("xgrey-store-verify.1", "json"),
             ("xgrey-config-check.1", "FILE"),
             ("xgrey-generate-man.1", "DIR"),
         ] {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use super::{Failure, offline, serve, socket_at};
+use super::{Failure, offline, say, serve, socket_at};
 use crate::backup::{
     Broken, Ending, Extent, Header, ImportError, Interrupt, Meter, Outcome, Pace, RemoteTarget,
     Tally, Target, Terms, Totals, Wish, import, rfc3339,
@@ -73,7 +73,7 @@ where
     let outcome = imported.map_err(|error| Failure::Failed(refusal(&name, &error)))?;
     let pace = Pace { lines: outcome.lines, bytes: outcome.bytes, took: meter.took() };
     eprint!("{}", complaints(&name, &outcome));
-    print!("{}", summary(&name, &outcome, &pace));
+    say(&summary(&name, &outcome, &pace))?;
     if outcome.is_whole() && outcome.taken.by_tuple(outcome.terms).no_room == 0 {
         Ok(())
     } else {
@@ -149,28 +149,108 @@ fn summary(name: &str, outcome: &Outcome, pace: &Pace) -> String {
     let Tally { new, changed, known, expired, no_room, unusable: _ } =
         taken.by_tuple(outcome.terms);
     let rows = [
-        (new, "tuples were not known here"),
-        (changed, "were known, and the export knew more"),
-        (known, "were known as well or better"),
-        (expired, "are too old: left out"),
-        (no_room, "found no room: give the table more `memory`"),
-        (taken.notes, "rule changes and other notes"),
-        (taken.notes_unusable, "notes are too long or too many: left out"),
+        (new, "tuples new here"),
+        (changed, "tuples changed: the export knew more"),
+        (known, "tuples known as well or better"),
+        (expired, "tuples left out: too old"),
+        (no_room, "tuples left out: no room; give the table more `memory`"),
+        (taken.notes, "notes, such as live changes of rules"),
+        (taken.notes_unusable, "notes left out: too long or too many"),
     ];
     for (count, what) in rows {
-        if count > 0 || what.starts_with("tuples") {
+        if count > 0 || what == "tuples new here" {
             let _ = writeln!(out, "{:>15} {what}", thousands(count));
         }
     }
     if outcome.terms == Terms::TextsAlone {
+        // Each tuple that came by its text has a line of no use too.
+        let Tally { new, changed, known, expired, no_room, unusable: _ } = taken.texts;
+        let by_text = new + changed + known + expired + no_room;
         let _ = writeln!(
             out,
-            "It was made with another hash key ({:016x}) than this store has: tuples could be taken in \
-             only by their addresses; {} lines that have none were of no use. To have all of them, stop \
-             the service and import with --state into a directory without tuples.",
+            "{:>15} tuples left out: made with another hash key ({:016x}), and without addresses\n\
+             To have those too, stop the service and import with --state into a directory without tuples.",
+            thousands(taken.tuples.unusable.saturating_sub(by_text)),
             hash_key.fingerprint(),
-            thousands(taken.tuples.unusable + taken.texts.unusable)
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use greylist::{HashKey, Timestamp, Timing};
+
+    use super::*;
+    use crate::backup::{BrokenLine, HeaderFault, Taken};
+
+    fn outcome() -> Outcome {
+        let header = Header {
+            program: "0.1.0".to_owned(),
+            hash_key: HashKey::new([7; 16]),
+            timing: Timing::DEFAULT,
+            time: Timestamp::from_unix_secs(1_795_498_200),
+        };
+        let texts = Tally { new: 500_000, expired: 3, ..Tally::default() };
+        let tuples = Tally { new: 1_000_000, known: 502_000, expired: 1_234, ..Tally::default() };
+        Outcome {
+            header,
+            terms: Terms::All,
+            taken: Taken { texts, tuples, notes: 2, notes_unusable: 0 },
+            broken: Broken::default(),
+            ending: Ending::Whole,
+            lines: 2_003_250,
+            bytes: 123_456_789,
+        }
+    }
+
+    fn said(outcome: &Outcome) -> String {
+        let pace =
+            Pace { lines: outcome.lines, bytes: outcome.bytes, took: Duration::from_millis(2_500) };
+        complaints("xgrey.txt", outcome) + &summary("xgrey.txt", outcome, &pace)
+    }
+
+    #[test]
+    fn what_an_import_came_to_reads_well() {
+        let whole = outcome();
+        let mut other_key = outcome();
+        other_key.terms = Terms::TextsAlone;
+        other_key.taken.tuples = Tally { unusable: 1_503_234, ..Tally::default() };
+        let mut full = outcome();
+        full.taken.tuples.no_room = 7;
+        full.taken.notes_unusable = 1;
+        let texts = [whole, other_key, full].map(|outcome| said(&outcome));
+        insta::assert_snapshot!(texts.join("----\n"));
+    }
+
+    #[test]
+    fn what_was_wrong_with_an_export_reads_well() {
+        let totals = |tuples| Totals { texts: 0, tuples, notes: 0 };
+        let broken =
+            Broken { count: 1_002, told: vec![(17, BrokenLine::TooLong), (18, BrokenLine::Cut)] };
+        let few = Broken { count: 2, told: Vec::new() };
+        let texts = [
+            (broken, Ending::Cut),
+            (few.clone(), Ending::Differs { written: totals(10), found: totals(8) }),
+            (few, Ending::Differs { written: totals(1_000), found: totals(8) }),
+            (Broken::default(), Ending::GoesOn),
+            (Broken::default(), Ending::Stopped { line: 123_456 }),
+        ]
+        .map(|(broken, ending)| complaints("xgrey.txt", &Outcome { broken, ending, ..outcome() }));
+        insta::assert_snapshot!(texts.join("----\n"));
+    }
+
+    #[test]
+    fn why_nothing_or_no_more_was_taken_in_is_said_with_the_mend() {
+        let errors = [
+            ImportError::Header(HeaderFault::Newer { version: 2 }),
+            ImportError::Begin("the service is not there"),
+            ImportError::Target { line: 1_234, error: "the service has ended" },
+            ImportError::Read { line: 5, error: io::Error::other("bad sector") },
+        ];
+        let said = errors.map(|error| refusal("xgrey.txt", &error));
+        insta::assert_snapshot!(said.join("\n"));
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -96,6 +97,8 @@ pub(super) struct OfflineTarget<'a> {
     /// Until the export's head is known.
     config: Option<Config>,
     opened: Option<Opened>,
+    /// Goes last, whatever happens.
+    gift: Option<Gift<'a>>,
 }
 
 /// A state directory that was opened.
@@ -118,12 +121,13 @@ impl<'a> OfflineTarget<'a> {
                     .to_owned(),
             ));
         }
-        Ok(Self { path, config: Some(config), opened: None })
+        Ok(Self { path, config: Some(config), opened: None, gift: None })
     }
 
     /// Opens the directory. One without tuples takes the hash key of the export.
     fn open(&mut self, config: Config, hash_key: &HashKey) -> Result<(), Failure> {
         let mut state = take(self.path)?;
+        self.gift = Some(Gift(self.path));
         // If there is none yet, this is it.
         let own = state.hash_key(*hash_key.as_bytes())?;
         if own != *hash_key {
@@ -148,6 +152,37 @@ impl<'a> OfflineTarget<'a> {
         let receiver = Receiver::new(Arc::clone(&service), move || clock.now());
         self.opened = Some(Opened { service, clock, receiver });
         Ok(())
+    }
+}
+
+/// Gives what was written in a directory to the user whose the directory is: for the service, which is not
+/// root. Does nothing unless we are root.
+struct Gift<'a>(&'a Path);
+
+impl Drop for Gift<'_> {
+    fn drop(&mut self) {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let given = std::fs::metadata(self.0).and_then(|folder| {
+            let (uid, gid) = (folder.uid(), folder.gid());
+            std::fs::read_dir(self.0)?.try_for_each(|entry| {
+                let entry = entry?;
+                let name = entry.file_name();
+                // The folder may be somebody's /tmp.
+                match name.to_str().map_or(Kind::Other, Kind::of_name) {
+                    Kind::Other => Ok(()),
+                    _ => lchown(entry.path(), Some(uid), Some(gid)),
+                }
+            })
+        });
+        if let Err(error) = given {
+            let dir = self.0.display();
+            eprintln!(
+                "the files in {dir} could not be given to its owner: {error}; \
+                 use `chown -R --reference={dir} {dir}`"
+            );
+        }
     }
 }
 
@@ -194,5 +229,122 @@ impl Target for OfflineTarget<'_> {
 
     fn taken(&self) -> Taken {
         self.opened.as_ref().map(|opened| opened.receiver.taken()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::{Export, Line, Outcome, StateSource, Tally, Wish, import};
+    use crate::config::{MadeUp, parse_text};
+
+    fn config(text: &str) -> Config {
+        let text = format!("memory = \"16MiB\"\n{text}");
+        parse_text(&text, Path::new("xgrey.toml"), &MadeUp::default()).unwrap().0
+    }
+
+    /// An export with a tuple, a text of another and a note, of tuples that are new now.
+    fn export(hash_key: HashKey) -> String {
+        let time = Clock::start().now();
+        let timing = greylist::Timing::DEFAULT;
+        let mut out = String::new();
+        Header { program: "0.1.0".to_owned(), hash_key, timing, time }.write(&mut out);
+        let at = crate::backup::rfc3339(time);
+        out + &format!(
+            "text 000000000000001 grey {at} {at} 192.0.2.7 alice@example.net bob@example.org\n\
+             tuple 000000000000001 grey {at}\n\
+             tuple 000000000000002 white {at}\n\
+             note rule%201 accept%20192.0.2.0/24\n\
+             note rule%202 <>\n\
+             end texts 1 tuples 2 notes 2\n"
+        )
+    }
+
+    fn imported(path: &Path, export: &str) -> Outcome {
+        let mut target = OfflineTarget::new(path, config("")).unwrap_or_else(|_| panic!("refused"));
+        import(export.as_bytes(), &mut target, |_| Wish::GoOn).unwrap()
+    }
+
+    /// What is exported of a directory, but for its head and marks.
+    fn entries(path: &Path) -> Vec<String> {
+        let state = read(&config(""), path).unwrap_or_else(|_| panic!("not read"));
+        let clock = Clock::start();
+        let now = || clock.now();
+        let source = StateSource::new(&state.store, state.texts.as_ref(), &now);
+        let mut export = Export::new(source.with_notes(state.notes), None);
+        let chunks = std::iter::from_fn(|| export.next_chunk()).skip(1);
+        let lines: String = chunks.map(|chunk| chunk.lines).collect();
+        let is_entry =
+            |line: &&str| matches!(Line::parse(line.as_bytes()), Ok(Some(Line::Entry(_))));
+        lines.lines().filter(is_entry).map(first_words).collect()
+    }
+
+    /// A line without its times, which a white tuple's slot only has about.
+    fn first_words(line: &str) -> String {
+        let words = line.split(' ').filter(|word| !word.ends_with('Z'));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    const KEPT: [&str; 5] = [
+        "text 000000000000001 grey 192.0.2.7 alice@example.net bob@example.org",
+        "tuple 000000000000001 grey",
+        "tuple 000000000000002 white",
+        "note rule%201 accept%20192.0.2.0/24",
+        "note rule%202 <>",
+    ];
+
+    #[test]
+    fn an_empty_directory_takes_all_with_the_key_and_gives_it_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let outcome = imported(&path, &export(HashKey::new([7; 16])));
+        assert!(outcome.is_whole());
+        assert_eq!(outcome.terms, Terms::All);
+        assert_eq!(std::fs::read(path.join("hash-key")).unwrap(), [7; 16]);
+        assert_eq!(entries(&path), KEPT);
+        let again = imported(&path, &export(HashKey::new([7; 16])));
+        assert_eq!(again.taken.by_tuple(Terms::All).new, 0);
+        assert_eq!(entries(&path), KEPT);
+    }
+
+    #[test]
+    fn a_directory_in_which_a_service_ran_and_saw_nobody_takes_the_key_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = take(folder.path()).unwrap_or_else(|_| panic!("taken"));
+        state.hash_key([1; 16]).unwrap();
+        let Ok((service, clock)) = serve::opened(config(""), &state) else { panic!("not opened") };
+        service.store().snapshot(clock.now()).unwrap();
+        drop((service, state));
+        let outcome = imported(folder.path(), &export(HashKey::new([7; 16])));
+        assert_eq!(outcome.terms, Terms::All);
+        assert_eq!(std::fs::read(folder.path().join("hash-key")).unwrap(), [7; 16]);
+        assert_eq!(entries(folder.path()), KEPT);
+    }
+
+    #[test]
+    fn a_directory_with_tuples_keeps_its_key_and_takes_what_has_addresses() {
+        let folder = tempfile::tempdir().unwrap();
+        imported(folder.path(), &export(HashKey::new([7; 16])));
+        let outcome = imported(folder.path(), &export(HashKey::new([8; 16])));
+        assert_eq!(outcome.terms, Terms::TextsAlone);
+        let one = Tally { new: 1, ..Tally::default() };
+        assert_eq!(outcome.taken.by_tuple(outcome.terms), one);
+        assert_eq!(std::fs::read(folder.path().join("hash-key")).unwrap(), [7; 16]);
+        assert_eq!(entries(folder.path()).len(), KEPT.len() + 2);
+    }
+
+    #[test]
+    fn what_would_be_forgotten_at_once_is_refused() {
+        let refused =
+            OfflineTarget::new(Path::new("/nonexistent"), config("[store]\njournal = false"));
+        assert!(matches!(refused, Err(Failure::Failed(why)) if why.contains("journal = false")));
+    }
+
+    #[test]
+    fn a_folder_without_state_is_not_exported_and_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let Err(Failure::Failed(why)) = read(&config(""), folder.path()) else { panic!("read") };
+        assert!(why.starts_with("there is no state in "), "{why}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -12,16 +12,16 @@ use store::inspect::{self, FileFound, Kind};
 use super::Directory;
 use crate::backup::rfc3339;
 use crate::cli::StoreArgs;
-use crate::command::{Failure, ctl};
+use crate::command::{Failure, ctl, say};
 use crate::thousands::thousands;
 
 /// Looks and prints.
 pub(super) fn run(args: &StoreArgs) -> Result<(), Failure> {
     let report = Report::of(&Directory::open(args)?)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
-        print!("{}", report.show());
+        say(&report.show())?;
     }
     Ok(())
 }

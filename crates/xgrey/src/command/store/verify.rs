@@ -9,7 +9,7 @@ use store::inspect::{self, Checked, Content, Kind, Verification};
 
 use super::Directory;
 use crate::cli::StoreArgs;
-use crate::command::{Failure, ctl};
+use crate::command::{Failure, ctl, say};
 use crate::thousands::thousands;
 
 /// A running service removes files that it needs no more; then all is looked at once more, so often.
@@ -20,9 +20,9 @@ pub(super) fn run(args: &StoreArgs) -> Result<(), Failure> {
     let directory = Directory::open(args)?;
     let report = Report::of(&directory)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
-        print!("{}", report.show());
+        say(&report.show())?;
     }
     if report.is_whole { Ok(()) } else { Err(Failure::Told) }
 }

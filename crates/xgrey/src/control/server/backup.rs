@@ -37,9 +37,8 @@ impl Control {
     ) -> io::Result<()> {
         let (service, clock) = (Arc::clone(&self.service), self.clock);
         let make = move |items: &mut Items| {
-            let store = service.store();
             let now = || clock.now();
-            let source = StateSource::new(store, service.texts(), store.notes(), &now);
+            let source = StateSource::new(service.store(), service.texts(), &now);
             let mut export = Export::new(source, after);
             while let Some(chunk) = export.next_chunk() {
                 // Nothing that is empty is of use to anybody; that somebody is there, is.
