@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use greylist::{HashKey, Secs, State, Timestamp, Timing, Touch, Tuple, TupleKey};
 
-use super::{Bound, BoundTooSmall, CompactConfig, CompactStore, Ground, LoadFault, ShardHeader};
+use super::{
+    Bound, BoundTooSmall, CompactConfig, CompactStore, Ground, HugePages, LoadFault, ShardHeader,
+};
 use crate::conformance::{conforms, key};
 use crate::{Merged, Placed, TupleId, TupleStore};
 
@@ -88,6 +90,71 @@ fn all_memory_is_as_good_as_the_other() {
         store.sweep_some(at(DAY));
         assert_eq!((store.stats().slots, store.stats().grey), (0, 0));
     }
+}
+
+/// The test starts itself once more, with a limit of 2 GB of addresses.
+#[test]
+fn where_addresses_are_short_tables_lie_on_the_heap_and_stats_say_so() {
+    const NAME: &str =
+        "compact::tests::where_addresses_are_short_tables_lie_on_the_heap_and_stats_say_so";
+    const SHORT: &str = "ADDRESSES_ARE_SHORT";
+    if std::env::var_os(SHORT).is_none() {
+        let limited = std::process::Command::new("sh")
+            .args(["-c", "ulimit -v 2000000 && exec \"$0\" --exact \"$1\""])
+            .arg(std::env::current_exe().unwrap())
+            .arg(NAME)
+            .env(SHORT, "")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&limited.stdout);
+        assert!(limited.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let store = store(Timing::DEFAULT, 4 << 30);
+    let in_one_shard = |number| TupleKey(key(number).0 >> 11);
+    for number in 0..50_000 {
+        let touch = store.touch_one(at(0), in_one_shard(number));
+        assert_eq!(touch, Touch::New { wait: Secs::new(60) });
+    }
+    for number in 0..50_000 {
+        let touch = store.touch_one(at(1), in_one_shard(number));
+        assert_eq!(touch, Touch::Early { wait: Secs::new(59) });
+    }
+    let said = store.stats().huge_pages.to_string();
+    assert!(said.contains("addresses cannot be reserved: Cannot allocate memory"), "{said}");
+}
+
+#[test]
+fn full_tables_lie_on_huge_pages_where_the_kernel_has_them() {
+    assert_eq!(store(Timing::DEFAULT, LARGE).stats().huge_pages, HugePages::TooSmall);
+    let enabled = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    let store = store(Timing::DEFAULT, 4 << 30);
+    let is_in_use = store.stats().huge_pages == HugePages::InUse;
+    assert_eq!(is_in_use, enabled.is_ok_and(|enabled| !enabled.contains("[never]")));
+    // One shard, to the brim and back.
+    let in_one_shard = |number| TupleKey(key(number).0 >> 11);
+    for number in 0..270_000 {
+        store.touch_one(at(0), in_one_shard(number));
+    }
+    let full = store.stats();
+    assert_eq!(full.slots, 262_144);
+    assert!(full.grey > 262_144 * 97 / 100 && full.no_room > 0, "{full:?}");
+    for number in 0..1000 {
+        let touch = store.touch_one(at(60), in_one_shard(number));
+        assert_eq!(touch, Touch::Passed { waited: Secs::new(60) }, "{number}");
+    }
+    store.sweep_some(at(60));
+    store.sweep_some(at(DAY));
+    let swept = store.stats();
+    assert_eq!((swept.grey, swept.white), (0, 1000));
+    assert!(swept.slots < 2000, "{swept:?}");
+    // The same place again, which must be as good as new.
+    for number in 300_000..560_000 {
+        store.touch_one(at(DAY), in_one_shard(number));
+    }
+    let again = store.stats();
+    assert_eq!((again.slots, again.white), (262_144, 1000));
+    assert_eq!(again.grey + (again.no_room - full.no_room), 260_000);
 }
 
 #[test]
