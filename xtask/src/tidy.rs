@@ -6,6 +6,7 @@
 
 mod addresses;
 mod links;
+mod named_tests;
 mod rooms;
 mod sources;
 
@@ -66,6 +67,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     findings.extend(rooms::no_room_is_a_grab_bag(&tree));
     findings.extend(rooms::crates_inherit_the_lints(workspace, &tree));
     findings.extend(links::links_resolve(&tree));
+    findings.extend(named_tests::named_tests_are_there(&tree));
     findings.extend(addresses::only_documentation_addresses(&tree));
     findings.extend(addresses::no_registry_is_named(&tree));
     findings.extend(sources::modules_say_what_they_are(&tree));
