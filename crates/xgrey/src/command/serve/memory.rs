@@ -148,10 +148,11 @@ fn summary(recovery: &Recovery, store: &CompactStore, took: Duration) -> String 
         return "none yet; kept in the state directory".to_owned();
     }
     format!(
-        "{} known ({} from a snapshot, then {} changes), read in {:.1} s",
+        "{} known ({} from a snapshot, then {} {}), read in {:.1} s",
         thousands(tuples),
         thousands(recovery.loaded),
         thousands(recovery.journal.changes),
+        if recovery.journal.changes == 1 { "change" } else { "changes" },
         took.as_secs_f64()
     )
 }
