@@ -6,7 +6,7 @@
 //! With more tuples than the bound has slots, it goes on until nearly all slots are in use. With
 //! PARTS, all tuples are of the first of that many parts of all ids: so the shards of a large bound
 //! can be filled up, if only some of them. Rates are for each second of this thread's CPU time, so
-//! that whatever else the machine does matters less.
+//! that whatever else the machine does matters less; so is the longest time that a batch took.
 
 use greylist::{HashKey, Secs, State, Timestamp, Timing, Touch, Tuple, TupleKey};
 use store::{Attempt, Bound, CompactConfig, CompactStore, TupleStore};
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         thousands(before / 1024)
     );
     println!(
-        "{:>13} {:>6} {:>9} {:>9} {:>6} {:>6} {:>9} {:>8} {:>7} {:>11} {:>11} {:>11} {:>11}",
+        "{:>13} {:>6} {:>9} {:>9} {:>6} {:>6} {:>9} {:>8} {:>7} {:>11} {:>8} {:>11} {:>11} {:>11}",
         "tuples",
         "bound%",
         "table MiB",
@@ -55,6 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "no room",
         "evicted",
         "new/s",
+        "batch ms",
         "early/s",
         "white/s",
         "miss/s"
@@ -63,11 +64,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut filled, mut false_matches) = (0, 0);
     for size in sizes(tuples, slots) {
         let start = Spent::now();
+        let mut longest_secs = 0.0_f64;
         let mut touches = Vec::new();
         let batches = (filled..size).step_by(BATCH as usize);
         for first in batches {
             let batch = BATCH.min(size - first);
+            let began = Spent::now();
             touch(&store, first..first + batch, parts, &mut touches);
+            longest_secs = longest_secs.max(began.secs());
             let is_new = |touch: &&Touch| matches!(touch, Touch::New { .. } | Touch::NoRoom);
             false_matches += batch - touches.iter().filter(is_new).count() as u64;
             if first % SECOND < BATCH {
@@ -81,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let stats = store.stats();
         let [early, white] = known(&store, size, parts);
         println!(
-            "{:>13} {:>6.1} {:>9} {:>9} {:>6.2} {:>6.1} {:>9} {:>8} {:>7} {:>11} {:>11} {:>11} {:>11}",
+            "{:>13} {:>6.1} {:>9} {:>9} {:>6.2} {:>6.1} {:>9} {:>8} {:>7} {:>11} {:>8.2} {:>11} {:>11} {:>11}",
             thousands(size),
             size as f64 * 100.0 / slots as f64,
             thousands(stats.bytes >> 20),
@@ -92,6 +96,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             thousands(stats.no_room),
             thousands(stats.evicted_grey),
             thousands(new),
+            longest_secs * 1000.0,
             thousands(early),
             thousands(white),
             thousands(misses(&store, size, parts)),

@@ -574,3 +574,114 @@ pub(super) fn prefetch(bucket: &Bucket) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = bucket;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use greylist::State;
+
+    /// A slot like no other.
+    fn slot(number: usize) -> Slot {
+        Slot::new(
+            super::super::Fingerprint::of(crate::TupleId::join(1, number as u64 + 1)),
+            State::White,
+            7,
+        )
+    }
+
+    fn resize(buckets: &mut Buckets, len: u32) -> [usize; 2] {
+        let mut lengths = [0, 0];
+        let resized = buckets.replace(len, |old, new| {
+            assert!(new.iter().flat_map(|bucket| bucket.0).all(Slot::is_empty), "as good as new");
+            lengths = [old.len(), new.len()];
+            Ok::<_, ()>(())
+        });
+        assert_eq!(resized, Ok(()));
+        lengths
+    }
+
+    #[test]
+    fn no_two_tables_share_memory_whatever_their_sizes() {
+        for buckets_max in [16, 255, 300, 5_000, 32_704, 32_768] {
+            let (ground, mut all) = Ground::reserve(7, buckets_max);
+            assert!(ground.region.is_some());
+            let sizes = [1, 200, 256, 1024, 1025, 8192, 8193, 32_704, 32_768];
+            // Each owner goes through all sizes, twice in each, at a pace of its own.
+            for turn in 0..2 * sizes.len() {
+                let mut ends = BTreeMap::new();
+                for (number, buckets) in all.iter_mut().enumerate() {
+                    let size = sizes[(turn / 2 + number) % sizes.len()].min(buckets_max);
+                    resize(buckets, size);
+                    buckets.iter_mut().for_each(|bucket| bucket.0 = [slot(number); LANES]);
+                    let range = buckets.as_ptr_range();
+                    assert_eq!(range.start.addr() % BUCKET_BYTES, 0);
+                    ends.insert(range.start, range.end);
+                }
+                let ranges: Vec<_> = ends.into_iter().collect();
+                assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{ranges:?}");
+                for (number, buckets) in all.iter().enumerate() {
+                    let mut slots = buckets.iter().flat_map(|bucket| bucket.0);
+                    assert!(slots.all(|found| found == slot(number)), "{number} in turn {turn}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fill_that_fails_or_panics_changes_nothing_and_leaves_nothing_behind() {
+        for (_, mut all) in [Ground::reserve(3, 32_768), Ground::heap(3)] {
+            let buckets = &mut all[1];
+            for len in [10, 300, 32_768] {
+                resize(buckets, len);
+                buckets[0].0[0] = slot(1);
+                for other in [20, 400, 20_000, 32_768] {
+                    let failed = buckets.replace(other, |_, new| {
+                        new.iter_mut().for_each(|bucket| bucket.0 = [slot(2); LANES]);
+                        Err("no")
+                    });
+                    assert_eq!(failed, Err("no"));
+                    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        buckets.replace::<()>(other, |_, new| {
+                            new.iter_mut().for_each(|bucket| bucket.0 = [slot(3); LANES]);
+                            std::panic::resume_unwind(Box::new("no"))
+                        })
+                    }));
+                    assert!(panicked.is_err());
+                    assert_eq!((buckets.len(), buckets[0].0[0]), (len as usize, slot(1)));
+                }
+            }
+            assert_eq!(resize(buckets, 20_000), [32_768, 20_000]);
+            assert_eq!(resize(buckets, 20_001), [20_000, 20_001]);
+            assert_eq!(resize(buckets, 32_768), [20_001, 32_768]);
+            buckets.clear();
+            assert_eq!((buckets.len(), buckets.bytes()), (0, 0));
+            assert_eq!(resize(buckets, 32_768), [0, 32_768]);
+        }
+    }
+
+    #[test]
+    fn bytes_are_those_of_whole_pages_and_the_heap_is_counted() {
+        let (ground, mut all) = Ground::reserve(2, 32_768);
+        let buckets = &mut all[0];
+        for (len, bytes, on_heap) in [
+            (255, 255 * 64, 255 * 64),
+            (256, 16_384, 0),
+            (257, 20_480, 0),
+            (1, 64, 64),
+            (32_768, 2 << 20, 0),
+        ] {
+            resize(buckets, len);
+            assert_eq!(buckets.bytes(), bytes, "{len}");
+            assert_eq!(ground.heap_bytes.load(Ordering::Relaxed), on_heap, "{len}");
+        }
+        for (buckets, up, down) in
+            [(1, 1, 1), (255, 255, 255), (256, 256, 256), (257, 320, 256), (32_767, 32_768, 32_704)]
+        {
+            assert_eq!((whole_pages(buckets), pages_within(buckets)), (up, down), "{buckets}");
+        }
+        drop(all);
+        assert_eq!(ground.heap_bytes.load(Ordering::Relaxed), 0);
+    }
+}

@@ -186,6 +186,25 @@ fn a_bound_too_small_to_share_out_is_refused() {
     assert_eq!(said, "4096 bytes are too few for the table of tuples: it needs at least 2 MiB");
 }
 
+#[test]
+fn all_shards_together_keep_within_the_bound_and_use_almost_all_of_it() {
+    const TABLE: u64 = 2 << 20;
+    for bytes in [SMALL, SMALL + 1, 100 << 20, (4 << 30) - 1, 4 << 30, 18 << 30, 1 << 40, 77 << 38]
+        .into_iter()
+        .chain((21..40).map(|bits| (1 << bits) / 7 * 9))
+    {
+        let (shards, buckets) = Bound::new(bytes).unwrap().shares();
+        let used = u64::from(shards) * u64::from(buckets) * 64;
+        assert!(shards >= 2048 && used <= bytes, "{shards} x {buckets} in {bytes}");
+        // Of each shard, less than a bucket if it is small, less than a page if not.
+        let each = if buckets <= 256 { 64 } else { 4096 };
+        assert!(bytes - used < TABLE.max(u64::from(shards) * each), "{shards} x {buckets}");
+        assert_eq!(u64::from(buckets) * 64 == TABLE, bytes >= 4 << 30, "{buckets} in {bytes}");
+    }
+    let largest = Bound::new(u64::MAX).unwrap().shares();
+    assert_eq!(largest, (1 << 24, 32_768));
+}
+
 // --- Time.
 
 #[test]
