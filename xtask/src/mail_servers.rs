@@ -1,5 +1,5 @@
-//! What the end-to-end tests need of Debian: swaks on the search path, and the mail servers
-//! unpacked below `target/mta`.
+//! What the end-to-end tests need of Debian: swaks and the tools for small disks on the search path,
+//! and the mail servers unpacked below `target/mta`.
 //!
 //! Unpacked, not installed: mail servers conflict with each other and with what the machine may
 //! run. Only the libraries that they need are installed. Asks apt-get for nothing when all is
@@ -16,10 +16,14 @@ use crate::command::{capture, is_installed, read, run};
 use crate::workspace::Workspace;
 
 /// Programs the tests start, with the packages they come in.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("swaks", "swaks"),
     ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
+    ("findmnt", "util-linux"),
+    ("mount", "mount"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("systemd-analyze", "systemd"),
 ];
 

@@ -4,6 +4,8 @@
 
 use std::fs;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 use crate::asker::{SHORT, ask_for_new, is_known, let_pass};
 use crate::place::Place;
 use crate::server::{Server, Settings};
@@ -76,8 +78,8 @@ fn a_state_directory_that_is_removed_is_made_again_with_everything_in_it() {
     let_pass(server.address(), "before@example.net");
     let key = fs::read(place.path("state/hash-key")).unwrap();
     fs::remove_dir_all(place.path("state")).unwrap();
+    // Why it is down depends on who looks first: it can't be synced, or is not the one it was.
     server.wait_for_output(DOWN, 1);
-    server.wait_for_output("removed or replaced by somebody else", 1);
     server.wait_for_output(MENDED, 1);
     wait_for_journal(&server, "up");
     assert_eq!(fs::read(place.path("state/hash-key")).unwrap(), key);
@@ -90,8 +92,10 @@ fn a_state_directory_that_another_takes_the_place_of_is_filled_again() {
     let place = Place::new();
     let server = Server::start(&place, SHORT);
     let_pass(server.address(), "before@example.net");
-    fs::rename(place.path("state"), place.path("moved")).unwrap();
-    place.make_folder("state");
+    // At once, so that there is no moment without one.
+    let (state, other) = (place.path("state"), place.make_folder("other"));
+    renameat_with(CWD, state, CWD, other, RenameFlags::EXCHANGE).unwrap();
+    server.wait_for_output("removed or replaced by somebody else", 1);
     server.wait_for_output(MENDED, 1);
     wait_for_journal(&server, "up");
     assert_survive(&place, server, &["before@example.net"]);
