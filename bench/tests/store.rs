@@ -90,7 +90,7 @@ fn a_store_with_journal_and_text_goes_on_for_windows_and_is_left_on_disk() {
     let state = directory.path().join("state");
     let state = state.to_str().unwrap();
     let journal = ["--journal", state, "--sync", "50ms", "--text", "on"];
-    let windows = ["--windows", "2", "--levels", "20"];
+    let windows = ["--windows", "2", "--levels", "20", "--memory", "2MiB"];
     let report = store(&[&journal[..], &windows].concat());
     assert_whole(&report);
     assert_eq!(stops(&report).last(), Some(&"window 2"));
