@@ -19,8 +19,8 @@ const _: () = assert!(SEARCH_BUCKETS_MAX <= u8::MAX as usize);
 
 /// How many buckets have the other homes of their slots looked at if something was found that may be
 /// given up: both homes. So one slot of 144 goes, in buckets that were looked into for an empty one
-/// anyway; and in a table that is 95 % full, with a chance of 1 in 200, though there is room further
-/// away.
+/// anyway. In a table that is 95 % full there is room further away with a chance of 1 in 200, and
+/// in one that is 90 % full with one in 100,000: so nothing may be given up before the table is full.
 const WIDENED: usize = 2;
 
 /// One bucket that a search has reached, and how.

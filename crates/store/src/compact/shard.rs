@@ -434,13 +434,28 @@ impl Shard {
     /// Makes room near the full homes of `fingerprint`: of what has expired or, at the bound, of the
     /// oldest grey that is past its time to be retried.
     fn make_room(&mut self, fingerprint: Fingerprint) -> Option<(Place, Slot)> {
+        let is_at_bound = self.table.buckets() == self.limits.buckets_max;
+        // As long as there is room somewhere, it is looked for further away: nobody is forgotten for
+        // having full neighbours.
+        if (!is_at_bound || !self.is_full(FULL_64THS))
+            && let Some(made) = self.make_room_from(fingerprint, u32::MAX)
+        {
+            return Some(made);
+        }
+        if !is_at_bound {
+            return None;
+        }
+        let span = self.scale.timing().embargo().saturating_add(RETRY_SPAN);
+        self.make_room_from(fingerprint, self.scale.grey_age(&self.seen, span))
+    }
+
+    /// The same, of what has expired or of the oldest grey that is at least so old.
+    fn make_room_from(
+        &mut self,
+        fingerprint: Fingerprint,
+        expendable_from: u32,
+    ) -> Option<(Place, Slot)> {
         let seen = &self.seen;
-        let expendable_from = if self.table.buckets() == self.limits.buckets_max {
-            let span = self.scale.timing().embargo().saturating_add(RETRY_SPAN);
-            self.scale.grey_age(seen, span)
-        } else {
-            u32::MAX
-        };
         self.table.make_room(fingerprint, |slot| {
             let (state, tick) = (slot.state(), slot.tick());
             let age = u32::from(seen.age(state, tick));
@@ -491,15 +506,18 @@ impl Shard {
         }
     }
 
+    /// Whether so many 64ths of the slots are in use, be it by what has expired.
+    fn is_full(&self, limit_64ths: u64) -> bool {
+        self.tally.used() * 64 >= self.table.slots() * limit_64ths
+    }
+
     /// Grows a table in which room is getting hard to find, unless sweeping helps enough.
     fn grow_if_full(&mut self) {
-        let full =
-            |shard: &Self, limit: u64| shard.tally.used() * 64 >= shard.table.slots() * limit;
-        if self.table.buckets() == self.limits.buckets_max || !full(self, FULL_64THS) {
+        if self.table.buckets() == self.limits.buckets_max || !self.is_full(FULL_64THS) {
             return;
         }
         self.sweep_slots(self.seen.now());
-        if full(self, GROW_64THS) {
+        if self.is_full(GROW_64THS) {
             self.grow();
         }
     }
@@ -567,6 +585,20 @@ mod tests {
         let scale = Arc::new(Scale::new(Timing::DEFAULT));
         let buckets = Ground::reserve(1, buckets_max).1.swap_remove(0);
         Shard::new(buckets, scale, limits(buckets_max, 5))
+    }
+
+    #[test]
+    fn nobody_is_given_up_while_there_is_room_however_old() {
+        let mut shard = shard(4096);
+        let slots = 4096 * LANES as u64;
+        for number in 0..slots * 94 / 100 {
+            // Two a second: most are far past their time to be retried.
+            let fingerprint = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17 | 1;
+            let id = TupleId::join(5, fingerprint);
+            let _ = shard.touch(at(number as u32 / 2), id, &mut ());
+        }
+        let Tally { evicted_grey, no_room, expired, .. } = *shard.tally();
+        assert_eq!((evicted_grey, no_room, expired), (0, 0, 0));
     }
 
     /// The store's time is read before the lock is taken: another thread may have been faster.
