@@ -20,6 +20,7 @@ fuzz_target!(|input: &[u8]| {
     let machine = MadeUp {
         files: names.zip(parts.map(<[u8]>::to_vec)).collect(),
         users: [("root".to_owned(), 0)].into(),
+        memory: Some(8 << 30),
     };
     let report = || match parse_text(text, Path::new(PATH), &machine) {
         Ok((config, report)) => {
