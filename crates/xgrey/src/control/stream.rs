@@ -57,7 +57,7 @@ pub(super) fn as_item(item: &impl Serialize) -> io::Result<Vec<u8>> {
 
 /// Makes the calling thread yield to those that decide about mail. Not to be nicer is no reason to
 /// refuse.
-pub(super) fn be_nice() {
+pub fn be_nice() {
     // On Linux this is about the calling thread alone.
     let _ = rustix::process::setpriority_process(None, NICE);
 }
