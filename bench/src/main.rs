@@ -16,6 +16,7 @@
 //! | `process.rs`, `listener.rs` | other processes: start, pin, CPU time, memory; who listens on a port |
 //! | `product.rs` | xgrey as it comes, started in a directory of its own |
 //! | `report.rs` | samples → medians, ratios, goals; text and JSON |
+//! | `publish.rs` | where a report goes |
 //! | `store.rs` | the subcommand `store`: the table of tuples, filled, measured and checked |
 //! | `recovery.rs` | the subcommand `recovery`: a state directory made, and opened from a cold disk |
 //! | `state.rs` | a store's state directory, and the threads that look after it |
@@ -29,6 +30,7 @@ mod null;
 mod policy;
 mod process;
 mod product;
+mod publish;
 mod recovery;
 mod reply;
 mod report;

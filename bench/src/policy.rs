@@ -18,6 +18,7 @@ use crate::load::{Load, Tally, Traffic, Verdict};
 use crate::machine::{Machine, random_seed};
 use crate::process::{self, Pinned, Process, Started};
 use crate::product::{self, Keeping};
+use crate::publish::Published;
 use crate::reply::{self, Actions, Reply};
 use crate::report::{DecisionLog, IN_MEMORY, Latency, Method, Report, Sample, ServerFacts};
 use crate::request::{Mix, Requests, Share};
@@ -179,7 +180,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         decision_log,
     };
     let facts = servers.iter().map(facts).collect();
-    publish(&Report::new(machine, method, facts, &samples), options.json.as_deref())
+    let report = Report::new(machine, method, facts, &samples);
+    let published = Published { text: report.text(), json: report.json()?, gap: "" };
+    published.write(options.json.as_deref())
 }
 
 /// The null server, the one under test, and those beside it.
@@ -413,23 +416,6 @@ fn facts(server: &Server) -> ServerFacts {
         known_tuples: requests.pool(),
         new_tuples: requests.new_tuples(),
     }
-}
-
-fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {
-    let text = report.text();
-    match json {
-        Some(path) if path == Path::new("-") => {
-            eprint!("{text}");
-            writeln!(std::io::stdout().lock(), "{}", report.json()?)?;
-        }
-        Some(path) => {
-            write!(std::io::stdout().lock(), "{text}")?;
-            std::fs::write(path, report.json()? + "\n")
-                .with_context(|| format!("write {}", path.display()))?;
-        }
-        None => write!(std::io::stdout().lock(), "{text}")?,
-    }
-    Ok(())
 }
 
 /// Says on a terminal, in one line that the next one replaces, what is going on.

@@ -19,7 +19,6 @@ mod report;
 mod tail;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -27,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use store::Bound;
 
 use crate::machine::{Machine, random_seed};
+use crate::publish::Published;
 use crate::store::numbers::Timeline;
 use crate::store::plan::bound_for;
 use crate::store::{parse_count, parse_size};
@@ -170,7 +170,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         rounds.push(Round { cached_before_reading, read_seconds, cached_before_opening, opened });
     }
     let report = Report::new(Machine::this(), made, files.sizes(), rounds);
-    publish(&report, options.json.as_deref())
+    let published = Published { text: report.text(), json: report.json()?, gap: "\n" };
+    published.write(options.json.as_deref())
 }
 
 fn state(directory: &Path) -> PathBuf {
@@ -203,21 +204,4 @@ fn made(options: &Options) -> anyhow::Result<Made> {
 
 fn say(what: &str) {
     eprintln!("{what}");
-}
-
-fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {
-    let text = report.text();
-    match json {
-        Some(path) if path == Path::new("-") => {
-            eprint!("\n{text}");
-            writeln!(std::io::stdout().lock(), "{}", report.json()?)?;
-        }
-        Some(path) => {
-            write!(std::io::stdout().lock(), "{text}")?;
-            fs::write(path, report.json()? + "\n")
-                .with_context(|| format!("write {}", path.display()))?;
-        }
-        None => write!(std::io::stdout().lock(), "{text}")?,
-    }
-    Ok(())
 }

@@ -25,14 +25,14 @@ mod run;
 pub(crate) mod subject;
 pub(crate) mod watch;
 
-use std::io::Write as _;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 use crate::clock;
 use crate::machine::{Machine, random_seed};
+use crate::publish::Published;
 use crate::state::Sync;
 use meter::Meter;
 use numbers::Keys;
@@ -203,24 +203,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         std::fs::write(path, chart::svg(&report)?)
             .with_context(|| format!("write {}", path.display()))?;
     }
-    publish(&report, options.json.as_deref())
-}
-
-fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {
-    let text = report.text();
-    match json {
-        Some(path) if path == Path::new("-") => {
-            eprint!("\n{text}");
-            writeln!(std::io::stdout().lock(), "{}", report.json()?)?;
-        }
-        Some(path) => {
-            write!(std::io::stdout().lock(), "{text}")?;
-            std::fs::write(path, report.json()? + "\n")
-                .with_context(|| format!("write {}", path.display()))?;
-        }
-        None => write!(std::io::stdout().lock(), "{text}")?,
-    }
-    Ok(())
+    let published = Published { text: report.text(), json: report.json()?, gap: "\n" };
+    published.write(options.json.as_deref())
 }
 
 #[cfg(test)]

@@ -17,9 +17,10 @@ mod texts;
 use std::io;
 use std::sync::Arc;
 
+use crate::Refusal;
 use crate::disk::Disk;
 use crate::journal::{Position, Segment};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::text;
 
 pub use self::journals::JournalFile;
@@ -231,12 +232,10 @@ pub fn format_version(disk: &dyn Disk, name: &str) -> Option<u32> {
     MAGICS.contains(&magic).then_some(version)
 }
 
-/// What opening a snapshot said, unless it is that the file has gone.
-fn unless_snapshot_gone(error: snapshot::OpenError) -> io::Result<snapshot::OpenError> {
-    match error {
-        snapshot::OpenError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound => {
-            Err(error)
-        }
-        error => Ok(error),
+/// Why a file is not read, unless it is that it has gone.
+fn unless_gone(refusal: Refusal) -> io::Result<Refusal> {
+    match refusal {
+        Refusal::Io { error, .. } if error.kind() == io::ErrorKind::NotFound => Err(error),
+        refusal => Ok(refusal),
     }
 }

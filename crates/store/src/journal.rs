@@ -31,7 +31,7 @@ mod writer;
 
 pub(crate) use frame::{PAYLOAD_BYTES_MAX, Seed, put_note, take_note};
 pub use health::{Doing, Down, Health, Settings, Stats, SyncPolicy, Why};
-pub use reader::{Batch, Content, ReadError, read};
+pub use reader::{Batch, Content, read};
 pub use report::{Finding, Report};
 pub(crate) use segment::position_in;
 pub use segment::{Segment, segments};

@@ -9,9 +9,11 @@ mod compact;
 mod conformance;
 pub mod disk;
 pub mod durable;
+mod head;
 mod id;
 pub mod inspect;
 pub mod journal;
+mod refusal;
 pub mod snapshot;
 pub mod text;
 
@@ -19,6 +21,7 @@ pub use compact::{
     Bound, BoundTooSmall, CompactConfig, CompactStats, CompactStore, HugePages, NoHugePages,
 };
 pub use id::TupleId;
+pub use refusal::Refusal;
 
 use greylist::{Timestamp, Touch, Tuple, TupleKey};
 

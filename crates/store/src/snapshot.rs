@@ -19,9 +19,7 @@ mod reader;
 mod tests;
 mod writer;
 
-pub use reader::{
-    Choice, Damage, OpenError, PassedOver, Piece, Reader, ShardPiece, Spoilt, newest,
-};
+pub use reader::{Choice, Damage, PassedOver, Piece, Reader, ShardPiece, Spoilt, newest};
 pub use writer::{Writer, drop_before, drop_unfinished};
 
 use std::io;

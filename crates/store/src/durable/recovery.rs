@@ -20,9 +20,9 @@ use super::upkeep::Upkeep;
 use super::{Durable, NOTES_MAX, Prepare, Settings, key_of};
 use crate::compact::{LoadFault, Loaded, ShardHeader};
 use crate::disk::Disk;
-use crate::journal::{self, Batch, Change, Content, Journal, Note, Position, ReadError};
+use crate::journal::{self, Batch, Change, Content, Journal, Note, Position};
 use crate::snapshot::{self, Piece, ShardPiece};
-use crate::{CompactConfig, CompactStore};
+use crate::{CompactConfig, CompactStore, Refusal};
 
 /// What a store is opened with.
 pub struct Opening {
@@ -110,10 +110,8 @@ impl Recovery {
 /// Why a state directory is not opened: nothing in it was changed.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The journal can't be read.
-    Journal(ReadError),
-    /// The snapshot can't be used, and must not be passed over.
-    Snapshot(snapshot::OpenError),
+    /// Journal or snapshot can't be read, and must not be passed over.
+    Refused(Refusal),
     /// The kernel refused.
     Io(io::Error),
 }
@@ -121,8 +119,7 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Journal(error) => error.fmt(f),
-            Self::Snapshot(error) => error.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
             Self::Io(error) => write!(f, "cannot read the state directory: {error}"),
         }
     }
@@ -130,15 +127,9 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-impl From<ReadError> for OpenError {
-    fn from(error: ReadError) -> Self {
-        Self::Journal(error)
-    }
-}
-
-impl From<snapshot::OpenError> for OpenError {
-    fn from(error: snapshot::OpenError) -> Self {
-        Self::Snapshot(error)
+impl From<Refusal> for OpenError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use super::{Checked, Content, Kind, Start};
+use super::{Checked, Content, Kind, Start, unless_gone};
+use crate::Refusal;
 use crate::disk::Disk;
-use crate::journal::{self, Content as Read, Finding, Position, ReadError, Report};
+use crate::journal::{self, Content as Read, Finding, Position, Report};
 
 /// What is in a file of the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,14 +58,9 @@ pub(super) fn check(
 }
 
 /// A start would be refused for this; unless it is that a file has gone.
-fn refused(error: ReadError, start: &mut Start) -> io::Result<()> {
-    match error {
-        ReadError::Io { error, .. } if error.kind() == io::ErrorKind::NotFound => Err(error),
-        error => {
-            start.refusals.push(error.to_string());
-            Ok(())
-        }
-    }
+fn refused(refusal: Refusal, start: &mut Start) -> io::Result<()> {
+    start.refusals.push(unless_gone(refusal)?.to_string());
+    Ok(())
 }
 
 fn read_all(
@@ -73,7 +69,7 @@ fn read_all(
     from: Position,
     checked: &mut [Checked],
     progress: &mut dyn FnMut(u64),
-) -> Result<Report, ReadError> {
+) -> Result<Report, Refusal> {
     let starts: Vec<(Position, usize)> = checked
         .iter()
         .enumerate()

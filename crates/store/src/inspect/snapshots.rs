@@ -2,11 +2,12 @@
 
 use std::io;
 
-use super::{Checked, Content, Start, unless_snapshot_gone};
+use super::{Checked, Content, Start, unless_gone};
+use crate::Refusal;
 use crate::compact::slots_in_use;
 use crate::disk::Disk;
 use crate::journal::Position;
-use crate::snapshot::{self, Header, OpenError, Piece, Reader, Snapshot, newest};
+use crate::snapshot::{Header, Piece, Reader, Snapshot, newest};
 
 /// To say about how many tuples there are, so many bytes of shards are looked at: ids are spread evenly
 /// over shards, so some tell of all.
@@ -45,9 +46,14 @@ pub(super) fn check(
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<()> {
     let reader = match Reader::open(disk, &Snapshot::at(position), key_fingerprint) {
-        Ok(reader) => reader,
+        Ok(Some(reader)) => reader,
+        Ok(None) => {
+            let name = &checked.file.name;
+            checked.damage.push(format!("the first 64 bytes of {name} are corrupt"));
+            return Ok(());
+        }
         Err(error) => {
-            checked.damage.push(without_name(&unless_snapshot_gone(error)?, &checked.file.name));
+            checked.damage.push(without_name(&unless_gone(error)?, &checked.file.name));
             return Ok(());
         }
     };
@@ -96,7 +102,7 @@ pub(super) fn begin(
     let choice = match newest(disk, key_fingerprint) {
         Ok(choice) => choice,
         Err(error) => {
-            start.refusals.push(unless_snapshot_gone(error)?.to_string());
+            start.refusals.push(unless_gone(error)?.to_string());
             return Ok(Position::START);
         }
     };
@@ -137,10 +143,10 @@ pub fn estimate(disk: &dyn Disk, key_fingerprint: u64) -> Option<(String, Estima
 }
 
 /// What is wrong, without the name of the file, beside which it is shown.
-fn without_name(error: &OpenError, name: &str) -> String {
+fn without_name(error: &Refusal, name: &str) -> String {
     let said = error.to_string();
     match error {
-        snapshot::OpenError::Io { error, .. } => format!("cannot be read: {error}"),
+        Refusal::Io { error, .. } => format!("cannot be read: {error}"),
         _ => said.strip_prefix(name).map_or(said.clone(), |rest| rest.trim_start().to_owned()),
     }
 }

@@ -7,16 +7,15 @@
 //! goes on at the very position that was reached, nothing is missing: then a tail was torn. Else the
 //! positions say how much is.
 
-use std::fmt;
-use std::io;
-
 use greylist::Timestamp;
 use memchr::memmem;
 
 use super::frame::{ALIGN, FRAME_BYTES_MAX, Frame, Inside, MARK, Seed};
-use super::segment::{HEADER_BYTES, Header, NoHeader, VERSION};
+use super::segment::{HEADER_BYTES, Header, VERSION};
 use super::{Change, Finding, Note, Position, Report, Segment, segments};
+use crate::Refusal;
 use crate::disk::{Disk, DiskFile, read_what_can_be};
+use crate::head::NoHead;
 
 /// So much of a file is in memory at once: many frames, however long.
 const WINDOW_BYTES: usize = 1024 * 1024;
@@ -42,77 +41,6 @@ pub enum Content<'a> {
     Note(&'a Note),
 }
 
-/// Why a journal is not read at all: what is in it would be lost otherwise.
-#[derive(Debug)]
-pub enum ReadError {
-    /// A later version of the program wrote it.
-    Newer {
-        /// Which file.
-        file: String,
-        /// The version of its format.
-        version: u32,
-    },
-    /// A later version of the program wrote a part of it.
-    UnknownKind {
-        /// Which file.
-        file: String,
-        /// Where that part begins.
-        offset: u64,
-        /// What sort of part.
-        kind: u8,
-    },
-    /// It was written with another hash key: none of its tuples would ever be found.
-    OtherKey {
-        /// Which file.
-        file: String,
-    },
-    /// A segment has a name that isn't its own.
-    Misnamed {
-        /// Which file.
-        file: String,
-        /// What it should be called.
-        should_be: String,
-    },
-    /// The kernel refused.
-    Io {
-        /// Which file; empty: the directory.
-        file: String,
-        /// What it said.
-        error: io::Error,
-    },
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Newer { file, version } => write!(
-                f,
-                "{file} is of format version {version}, and this program reads up to {VERSION}: \
-                 use the version of xgrey that wrote it, or a later one"
-            ),
-            Self::UnknownKind { file, offset, kind } => write!(
-                f,
-                "{file} has at byte {offset} what this program doesn't know (kind {kind}): use \
-                 the version of xgrey that wrote it, or a later one"
-            ),
-            Self::OtherKey { file } => write!(
-                f,
-                "{file} was written with another hash key than the one in the file hash-key: \
-                 restore both from the same backup, or start anew with another state directory"
-            ),
-            Self::Misnamed { file, should_be } => {
-                write!(f, "{file} was renamed: give it back its name, {should_be}")
-            }
-            Self::Io { file, error } if file.is_empty() => {
-                write!(f, "cannot list the state directory: {error}")
-            }
-            Self::Io { file, error } => write!(f, "cannot read {file}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ReadError {}
-
 /// Reads the journal from `from` on, and gives `each` what it finds, in order. `key_fingerprint` is that
 /// of the hash key ([`greylist::HashKey::fingerprint`]). Can be done by several threads at once:
 /// all see the same.
@@ -124,8 +52,8 @@ pub fn read(
     key_fingerprint: u64,
     from: Position,
     each: impl FnMut(Batch<'_>),
-) -> Result<Report, ReadError> {
-    let all = segments(disk).map_err(|error| ReadError::Io { file: String::new(), error })?;
+) -> Result<Report, Refusal> {
+    let all = segments(disk).map_err(|error| Refusal::Io { file: String::new(), error })?;
     // Those that end before `from` begin before another that begins before it.
     let wanted = all.partition_point(|segment| segment.first <= from).saturating_sub(1);
     let mut reading = Reading {
@@ -169,8 +97,8 @@ struct Stretch {
 }
 
 impl<F: FnMut(Batch<'_>)> Reading<F> {
-    fn segment(&mut self, disk: &dyn Disk, segment: &Segment) -> Result<(), ReadError> {
-        let failed = |error| ReadError::Io { file: segment.name.clone(), error };
+    fn segment(&mut self, disk: &dyn Disk, segment: &Segment) -> Result<(), Refusal> {
+        let failed = |error| Refusal::Io { file: segment.name.clone(), error };
         let file = disk.open(&segment.name).map_err(failed)?;
         let mut window = Window::new(&*file, file.length().map_err(failed)?);
         self.begin(segment);
@@ -212,17 +140,19 @@ impl<F: FnMut(Batch<'_>)> Reading<F> {
         }
     }
 
-    fn header(&self, window: &mut Window<'_>, segment: &Segment) -> Result<bool, ReadError> {
+    fn header(&self, window: &mut Window<'_>, segment: &Segment) -> Result<bool, Refusal> {
         let file = || segment.name.clone();
         let Some(bytes) = window.at(0).first_chunk::<HEADER_BYTES>() else { return Ok(false) };
         match Header::decode(bytes) {
-            Err(NoHeader::Newer { version }) => Err(ReadError::Newer { file: file(), version }),
-            Err(NoHeader::Broken) => Ok(false),
+            Err(NoHead::Newer { version }) => {
+                Err(Refusal::Newer { file: file(), version, readable: VERSION })
+            }
+            Err(NoHead::Broken) => Ok(false),
             Ok(Header { key_fingerprint, .. }) if key_fingerprint != self.key_fingerprint => {
-                Err(ReadError::OtherKey { file: file() })
+                Err(Refusal::OtherKey { file: file() })
             }
             Ok(Header { first, .. }) if first != segment.first => {
-                Err(ReadError::Misnamed { file: file(), should_be: Segment::at(first).name })
+                Err(Refusal::Misnamed { file: file(), should_be: Segment::at(first).name })
             }
             Ok(_) => Ok(true),
         }
@@ -233,7 +163,7 @@ impl<F: FnMut(Batch<'_>)> Reading<F> {
         window: &mut Window<'_>,
         segment: &Segment,
         is_header_good: bool,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), Refusal> {
         let mut at = HEADER_BYTES as u64;
         // Where a stretch began that holds no whole frame.
         let mut bad = (!is_header_good).then_some(0);
@@ -275,7 +205,7 @@ impl<F: FnMut(Batch<'_>)> Reading<F> {
         next.unwrap_or(unseen.max(ALIGN)) as u64
     }
 
-    fn frame(&mut self, frame: &Frame<'_>, segment: &Segment, at: u64) -> Result<(), ReadError> {
+    fn frame(&mut self, frame: &Frame<'_>, segment: &Segment, at: u64) -> Result<(), Refusal> {
         self.reached = frame.first.after(u64::from(frame.count));
         if self.reached <= self.from {
             return Ok(());
@@ -289,7 +219,7 @@ impl<F: FnMut(Batch<'_>)> Reading<F> {
             Some(Inside::Note(_)) => 1,
             Some(Inside::Optional) => count,
             Some(Inside::Unknown { kind }) => {
-                return Err(ReadError::UnknownKind { file: file(), offset: at, kind: *kind });
+                return Err(Refusal::UnknownKind { file: file(), offset: at, kind: *kind });
             }
             None => 0,
         };

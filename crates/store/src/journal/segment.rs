@@ -5,22 +5,21 @@
 //!  0 "xgreyjnl" │ 8 version u32 │ 12 zero u32 │ 16 first position u64 │ 24 hash key's fingerprint u64
 //!  32 zeros     │ 60 CRC-32C of bytes 0 to 59 u32
 //! ```
-//! In every version: the first twelve bytes, and the checksum. So a program can tell what is too new
-//! for it from what is broken.
+//! The first twelve bytes and the checksum are those of every head: `head.rs`.
 
 use std::io;
 
 use super::Position;
 use crate::disk::Disk;
+use crate::head::{HEAD_BYTES, HeadKind, NoHead, long};
 
 /// Bytes before the first frame.
-pub(super) const HEADER_BYTES: usize = 64;
-
-/// What a segment begins with.
-const MAGIC: [u8; 8] = *b"xgreyjnl";
+pub(super) const HEADER_BYTES: usize = HEAD_BYTES;
 
 /// The version of the format that is written, and the latest that is read.
 pub(super) const VERSION: u32 = 1;
+
+const KIND: HeadKind = HeadKind { magic: *b"xgreyjnl", version: VERSION };
 
 const PREFIX: &str = "journal-";
 const SUFFIX: &str = ".seg";
@@ -73,45 +72,17 @@ pub(super) struct Header {
     pub(super) key_fingerprint: u64,
 }
 
-/// Why some bytes are no header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoHeader {
-    /// They are of a version that is later than this program.
-    Newer {
-        /// Which.
-        version: u32,
-    },
-    /// They are not what was written.
-    Broken,
-}
-
 impl Header {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.first.get().to_le_bytes());
         bytes[24..32].copy_from_slice(&self.key_fingerprint.to_le_bytes());
-        let checksum = crc32c::crc32c(&bytes[..60]);
-        bytes[60..].copy_from_slice(&checksum.to_le_bytes());
-        bytes
+        KIND.seal(bytes)
     }
 
-    pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, NoHeader> {
-        let word = |at: usize| bytes[at..].first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
-        let long = |at: usize| bytes[at..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-        if bytes[..8] != MAGIC || word(60) != Some(crc32c::crc32c(&bytes[..60])) {
-            return Err(NoHeader::Broken);
-        }
-        match word(8) {
-            Some(VERSION) => {}
-            Some(version) if version > VERSION => return Err(NoHeader::Newer { version }),
-            _ => return Err(NoHeader::Broken),
-        }
-        let first = long(16).and_then(Position::new);
-        match first.zip(long(24)) {
-            Some((first, key_fingerprint)) => Ok(Self { first, key_fingerprint }),
-            None => Err(NoHeader::Broken),
-        }
+    pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, NoHead> {
+        KIND.check(bytes)?;
+        let first = Position::new(long(bytes, 16)).ok_or(NoHead::Broken)?;
+        Ok(Self { first, key_fingerprint: long(bytes, 24) })
     }
 }

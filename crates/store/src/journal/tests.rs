@@ -10,11 +10,11 @@ use std::sync::Arc;
 use greylist::{State, Timestamp, Tuple};
 
 use super::{
-    Batch, Change, Content, Finding, Health, Journal, Note, Position, ReadError, Report, Settings,
-    SyncPolicy, read,
+    Batch, Change, Content, Finding, Health, Journal, Note, Position, Report, Settings, SyncPolicy,
+    read,
 };
-use crate::TupleId;
 use crate::disk::{Disk, SimulatedDisk};
+use crate::{Refusal, TupleId};
 
 const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 const KEY: u64 = 0x1234_5678_9abc_def0;
@@ -62,7 +62,7 @@ fn entries(disk: &SimulatedDisk, from: Position) -> (Vec<(u64, Entry)>, Report) 
 fn try_entries(
     disk: &SimulatedDisk,
     from: Position,
-) -> Result<(Vec<(u64, Entry)>, Report), ReadError> {
+) -> Result<(Vec<(u64, Entry)>, Report), Refusal> {
     let mut entries = Vec::new();
     let report = read(disk, KEY, from, |Batch { first, content, .. }| {
         let first = first.get();

@@ -16,10 +16,11 @@
 use greylist::{Secs, Timestamp, Timing};
 
 use super::{Header, SHARD_BYTES_MAX, ShardHeader};
+use crate::head::{HEAD_BYTES, HeadKind, NoHead, long, word};
 use crate::journal::{PAYLOAD_BYTES_MAX, Position, Seed};
 
 /// Bytes of a header, of the file's and of each frame's; all begin at multiples of it.
-pub(super) const HEADER_BYTES: usize = 64;
+pub(super) const HEADER_BYTES: usize = HEAD_BYTES;
 
 /// Bytes of a bucket.
 pub(super) const BUCKET_BYTES: usize = 64;
@@ -30,7 +31,7 @@ pub(super) const MARK: [u8; 4] = [0xf7, b'x', b'g', b's'];
 /// The version of the format that is written, and the latest that is read.
 pub(super) const VERSION: u32 = 1;
 
-const MAGIC: [u8; 8] = *b"xgreysnp";
+const KIND: HeadKind = HeadKind { magic: *b"xgreysnp", version: VERSION };
 
 const KIND_SHARD: u8 = 1;
 const KIND_NOTE: u8 = 2;
@@ -38,23 +39,9 @@ const KIND_END: u8 = 3;
 /// Kinds from here on may be passed over by who doesn't know them.
 const KIND_OPTIONAL_MIN: u8 = 0x80;
 
-/// Why some bytes are no header of a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoHeader {
-    /// They are of a version that is later than this program.
-    Newer {
-        /// Which.
-        version: u32,
-    },
-    /// They are not what was written.
-    Broken,
-}
-
 impl Header {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.position.get().to_le_bytes());
         bytes[24..32].copy_from_slice(&self.key_fingerprint.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.created.as_unix_secs().to_le_bytes());
@@ -62,25 +49,16 @@ impl Header {
         bytes[44..48].copy_from_slice(&self.timing.window().get().to_le_bytes());
         bytes[48..52].copy_from_slice(&self.timing.lifetime().get().to_le_bytes());
         bytes[52..56].copy_from_slice(&self.shards.to_le_bytes());
-        let checksum = crc32c::crc32c(&bytes[..60]);
-        bytes[60..].copy_from_slice(&checksum.to_le_bytes());
-        bytes
+        KIND.seal(bytes)
     }
 
-    pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, NoHeader> {
-        if bytes[..8] != MAGIC || word(bytes, 60) != crc32c::crc32c(&bytes[..60]) {
-            return Err(NoHeader::Broken);
-        }
-        match word(bytes, 8) {
-            VERSION => {}
-            version if version > VERSION => return Err(NoHeader::Newer { version }),
-            _ => return Err(NoHeader::Broken),
-        }
+    pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, NoHead> {
+        KIND.check(bytes)?;
         let [embargo, window, lifetime] = [40, 44, 48].map(|at| Secs::new(word(bytes, at)));
         Ok(Self {
-            position: Position::new(long(bytes, 16)).ok_or(NoHeader::Broken)?,
+            position: Position::new(long(bytes, 16)).ok_or(NoHead::Broken)?,
             key_fingerprint: long(bytes, 24),
-            timing: Timing::new(embargo, window, lifetime).map_err(|_| NoHeader::Broken)?,
+            timing: Timing::new(embargo, window, lifetime).map_err(|_| NoHead::Broken)?,
             shards: word(bytes, 52),
             created: Timestamp::from_unix_secs(long(bytes, 32)),
         })
@@ -190,16 +168,4 @@ impl FrameHeader {
         };
         (length as usize <= length_max).then(|| Self { subject, length, checksum: word(bytes, 8) })
     }
-}
-
-fn word(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(word)
-}
-
-fn long(bytes: &[u8; HEADER_BYTES], at: usize) -> u64 {
-    let mut long = [0; 8];
-    long.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(long)
 }

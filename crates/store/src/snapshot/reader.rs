@@ -5,14 +5,15 @@
 //! beginning to its end, and no index is needed.
 
 use std::fmt;
-use std::io;
 
 use memchr::memmem;
 use parking_lot::Mutex;
 
-use super::format::{End, FrameHeader, HEADER_BYTES, MARK, NoHeader, Subject, VERSION};
+use super::format::{End, FrameHeader, HEADER_BYTES, MARK, Subject, VERSION};
 use super::{Header, ShardHeader, Snapshot, snapshots};
+use crate::Refusal;
 use crate::disk::{Disk, DiskFile, read_what_can_be};
+use crate::head::NoHead;
 use crate::journal::{Note, Seed, take_note};
 
 /// So much is looked through at once for the next frame.
@@ -129,83 +130,6 @@ impl fmt::Display for Damage {
     }
 }
 
-/// Why a snapshot is not read.
-#[derive(Debug)]
-pub enum OpenError {
-    /// A later version of the program wrote it.
-    Newer {
-        /// Which file.
-        file: String,
-        /// The version of its format.
-        version: u32,
-    },
-    /// A later version of the program wrote a part of it.
-    UnknownKind {
-        /// Which file.
-        file: String,
-        /// Where that part begins.
-        offset: u64,
-        /// What sort of part.
-        kind: u8,
-    },
-    /// It was written with another hash key: none of its tuples would ever be found.
-    OtherKey {
-        /// Which file.
-        file: String,
-    },
-    /// It has a name that isn't its own.
-    Misnamed {
-        /// Which file.
-        file: String,
-        /// What it should be called.
-        should_be: String,
-    },
-    /// Its first bytes are not what was written.
-    Broken {
-        /// Which file.
-        file: String,
-    },
-    /// The kernel refused.
-    Io {
-        /// Which file; empty: the directory.
-        file: String,
-        /// What it said.
-        error: io::Error,
-    },
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Newer { file, version } => write!(
-                f,
-                "{file} is of format version {version}, and this program reads up to {VERSION}: \
-                 use the version of xgrey that wrote it, or a later one"
-            ),
-            Self::UnknownKind { file, offset, kind } => write!(
-                f,
-                "{file} has at byte {offset} what this program doesn't know (kind {kind}): use \
-                 the version of xgrey that wrote it, or a later one"
-            ),
-            Self::OtherKey { file } => write!(
-                f,
-                "{file} was written with another hash key than the one in the file hash-key: \
-                 restore both from the same backup, or start anew with another state directory"
-            ),
-            Self::Misnamed { file, should_be } => {
-                write!(f, "{file} was renamed: give it back its name, {should_be}")
-            }
-            Self::Broken { file } => write!(f, "the first 64 bytes of {file} are corrupt"),
-            Self::Io { file, error } if file.is_empty() => {
-                write!(f, "cannot list the state directory: {error}")
-            }
-            Self::Io { file, error } => write!(f, "cannot read {file}: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
 /// The snapshot to begin with.
 #[derive(Debug)]
 pub struct Choice {
@@ -249,18 +173,18 @@ impl fmt::Display for PassedOver {
 /// # Errors
 /// When there is one that may not be passed over: it is of a later version, or of another key, or
 /// may not be read.
-pub fn newest(disk: &dyn Disk, key_fingerprint: u64) -> Result<Choice, OpenError> {
-    let all = snapshots(disk).map_err(|error| OpenError::Io { file: String::new(), error })?;
+pub fn newest(disk: &dyn Disk, key_fingerprint: u64) -> Result<Choice, Refusal> {
+    let all = snapshots(disk).map_err(|error| Refusal::Io { file: String::new(), error })?;
     let mut choice = Choice { reader: None, passed_over: Vec::new() };
     for snapshot in all.into_iter().rev() {
         let why = match Reader::open(disk, &snapshot, key_fingerprint) {
-            Err(OpenError::Broken { .. }) => Spoilt::Header,
-            Err(error) => return Err(error),
-            Ok(reader) if reader.is_complete() => {
+            Err(refusal) => return Err(refusal),
+            Ok(None) => Spoilt::Header,
+            Ok(Some(reader)) if reader.is_complete() => {
                 choice.reader = Some(reader);
                 return Ok(choice);
             }
-            Ok(reader) => {
+            Ok(Some(reader)) => {
                 choice.reader.get_or_insert(reader);
                 Spoilt::End
             }
@@ -275,44 +199,46 @@ pub fn newest(disk: &dyn Disk, key_fingerprint: u64) -> Result<Choice, OpenError
 }
 
 impl Reader {
-    /// Opens a snapshot. `key_fingerprint` is that of the hash key.
+    /// Opens a snapshot. `key_fingerprint` is that of the hash key. `None`: its first bytes are
+    /// corrupt.
     ///
     /// # Errors
-    /// When it is none, or may not be read.
+    /// When it must not be passed over.
     pub fn open(
         disk: &dyn Disk,
         snapshot: &Snapshot,
         key_fingerprint: u64,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Option<Self>, Refusal> {
         let name = snapshot.name.clone();
-        let failed = |error| OpenError::Io { file: name.clone(), error };
+        let failed = |error| Refusal::Io { file: name.clone(), error };
         let file = disk.open(&name).map_err(failed)?;
         let length = file.length().map_err(failed)?;
         if length < HEADER_BYTES as u64 {
-            return Err(OpenError::Broken { file: name });
+            return Ok(None);
         }
         let mut bytes = [0; HEADER_BYTES];
         file.read_at(0, &mut bytes).map_err(failed)?;
         let header = match Header::decode(&bytes) {
             Ok(header) => header,
-            Err(NoHeader::Newer { version }) => {
-                return Err(OpenError::Newer { file: name, version });
+            Err(NoHead::Newer { version }) => {
+                return Err(Refusal::Newer { file: name, version, readable: VERSION });
             }
-            Err(NoHeader::Broken) => return Err(OpenError::Broken { file: name }),
+            Err(NoHead::Broken) => return Ok(None),
         };
         if header.key_fingerprint != key_fingerprint {
-            return Err(OpenError::OtherKey { file: name });
+            return Err(Refusal::OtherKey { file: name });
         }
         if header.position != snapshot.position {
             let should_be = Snapshot::at(header.position).name;
-            return Err(OpenError::Misnamed { file: name, should_be });
+            return Err(Refusal::Misnamed { file: name, should_be });
         }
         let seed = Seed::of(key_fingerprint);
         let end = end(&*file, length, seed);
         let at = HEADER_BYTES as u64;
         let progress =
             Progress { at, shards: 0, is_end_told: false, damages: Vec::new(), damages_untold: 0 };
-        Ok(Self { name, header, file, length, seed, end, progress: Mutex::new(progress) })
+        let progress = Mutex::new(progress);
+        Ok(Some(Self { name, header, file, length, seed, end, progress }))
     }
 
     /// The file's name.
@@ -357,8 +283,8 @@ impl Reader {
     /// damages.
     ///
     /// # Errors
-    /// When there is something that must not be passed over: [`OpenError::UnknownKind`].
-    pub fn next_piece(&self) -> Result<Option<Piece>, OpenError> {
+    /// When there is something that must not be passed over: [`Refusal::UnknownKind`].
+    pub fn next_piece(&self) -> Result<Option<Piece>, Refusal> {
         let mut progress = self.progress.lock();
         while progress.at < self.length {
             let at = progress.at;
@@ -401,11 +327,7 @@ impl Reader {
                 }
                 Subject::Optional => {}
                 Subject::Unknown { kind } => {
-                    return Err(OpenError::UnknownKind {
-                        file: self.name.clone(),
-                        offset: at,
-                        kind,
-                    });
+                    return Err(Refusal::UnknownKind { file: self.name.clone(), offset: at, kind });
                 }
             }
         }

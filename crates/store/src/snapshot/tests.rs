@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 
 use super::*;
+use crate::Refusal;
 use crate::disk::{Fault, SimulatedDisk};
 use crate::journal::{Note, Seed};
 
@@ -336,7 +337,7 @@ fn what_a_later_version_wrote_is_refused_or_passed_over_as_it_says() {
     let (_, name, bytes) = written(&contents);
     let reader = chosen(&changed(&name, with_frame(&bytes, |frame| frame[12] = 9)));
     let refused = reader.next_piece().unwrap_err();
-    assert!(matches!(refused, OpenError::UnknownKind { offset: 64, kind: 9, .. }), "{refused}");
+    assert!(matches!(refused, Refusal::UnknownKind { offset: 64, kind: 9, .. }), "{refused}");
     let reader = chosen(&changed(&name, with_frame(&bytes, |frame| frame[12] = 0x80)));
     assert_eq!(read(&reader).shards, contents.shards[1..]);
     assert_eq!(reader.damages().0, []);

@@ -1,8 +1,8 @@
 //! What is on the disk is not what was written.
 
 use super::*;
-use crate::journal::{Finding, ReadError};
-use crate::snapshot;
+use crate::Refusal;
+use crate::journal::Finding;
 
 /// A directory with a snapshot and some segments after it.
 fn written(plan: &Plan) -> (SimulatedDisk, Contents) {
@@ -98,11 +98,7 @@ fn what_a_later_version_wrote_stops_the_start_and_nothing_is_changed() {
         };
         let before = files(&disk);
         let refused = plan.try_open(&disk).unwrap_err();
-        let is_newer = matches!(
-            refused,
-            OpenError::Journal(ReadError::Newer { version: 2, .. })
-                | OpenError::Snapshot(snapshot::OpenError::Newer { version: 2, .. })
-        );
+        let is_newer = matches!(refused, OpenError::Refused(Refusal::Newer { version: 2, .. }));
         assert!(is_newer, "{refused}");
         assert!(refused.to_string().contains(&name), "{refused}");
         assert_eq!(files(&disk), before);

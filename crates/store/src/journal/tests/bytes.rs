@@ -336,7 +336,7 @@ fn what_a_later_version_wrote_is_refused_or_passed_over_as_it_says() {
         try_entries(&disk, Position::START)
     };
     let refused = with(resealed(bytes.clone(), |frame| frame[14] = 3)).unwrap_err();
-    assert!(matches!(refused, ReadError::UnknownKind { offset: 64, kind: 3, .. }), "{refused}");
+    assert!(matches!(refused, Refusal::UnknownKind { offset: 64, kind: 3, .. }), "{refused}");
     // Kinds that need not be known: their changes count, and nobody misses them.
     let (found, report) = with(resealed(bytes.clone(), |frame| frame[14] = 0x80)).unwrap();
     assert_eq!(found, all[3..]);
