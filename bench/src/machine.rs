@@ -1,5 +1,6 @@
 //! Which machine a run was made on, and a number that tells runs apart.
 
+use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
 use serde::Serialize;
@@ -28,6 +29,12 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             kernel: format!("{system} {release} {hardware}"),
         }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} cores, {}", self.cpu, self.cores, self.kernel)
     }
 }
 

@@ -100,7 +100,7 @@ impl Report {
 fn head(report: &Report, out: &mut String) {
     let (machine, made) = (&report.machine, &report.made);
     let recipe = &made.recipe;
-    let _ = writeln!(out, "{}, {} cores, {}", machine.cpu, machine.cores, machine.kernel);
+    let _ = writeln!(out, "{machine}");
     let end = match recipe.end {
         End::Orderly => "ended by itself",
         End::Killed => "killed by SIGKILL",

@@ -26,7 +26,7 @@ pub(super) fn write(report: &Report) -> String {
 
 fn head(report: &Report, out: &mut String) {
     let (machine, method) = (&report.machine, &report.method);
-    let _ = writeln!(out, "{}, {} cores, {}", machine.cpu, machine.cores, machine.kernel);
+    let _ = writeln!(out, "{machine}");
     let _ = writeln!(
         out,
         "Closed loop; {} s after {} s of warm-up, medians of {} rounds (lowest–highest); servers on \

@@ -20,7 +20,7 @@ use store::durable::Event;
 use store::text::TextLog;
 
 use crate::clock::{self, Clock};
-use crate::control::stream::be_nice;
+use crate::niceness::be_nice;
 use crate::service::Service;
 use crate::thousands::thousands;
 

@@ -37,7 +37,7 @@ pub(super) fn write(report: &Report) -> String {
 
 fn head(report: &Report, out: &mut String) {
     let (machine, method) = (&report.machine, &report.method);
-    let _ = writeln!(out, "{}, {} cores, {}", machine.cpu, machine.cores, machine.kernel);
+    let _ = writeln!(out, "{machine}");
     let _ = writeln!(
         out,
         "{} tuples under a bound of {}; {} new ones each simulated second, window {} s, embargo {} s; \

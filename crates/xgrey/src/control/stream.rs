@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::Reply;
 use crate::clock;
+use crate::niceness::be_nice;
 
 /// How long an admin may read nothing.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,8 +32,6 @@ const CHUNK_BYTES: usize = 16 * 1024;
 const CHUNK_AGE: Duration = Duration::from_millis(100);
 /// Chunks in the queue. With the one being written and the one being filled that is 100 KiB an admin.
 const CHUNKS: usize = 4;
-/// Making an answer yields to deciding about mail: under load, about a tenth of a core.
-const NICE: i32 = 10;
 
 /// Where a thread puts its items.
 #[derive(Debug)]
@@ -53,13 +52,6 @@ pub(super) fn as_item(item: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(&Line { item })?;
     line.push(b'\n');
     Ok(line)
-}
-
-/// Makes the calling thread yield to those that decide about mail. Not to be nicer is no reason to
-/// refuse.
-pub fn be_nice() {
-    // On Linux this is about the calling thread alone.
-    let _ = rustix::process::setpriority_process(None, NICE);
 }
 
 impl Items {

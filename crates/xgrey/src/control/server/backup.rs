@@ -14,7 +14,8 @@ use crate::backup::{
 };
 use crate::control::Reply;
 use crate::control::backup::{ImportOffered, UPLOAD_BYTES_MAX, Upload, Uploaded};
-use crate::control::stream::{Items, as_item, be_nice, write_items, write_patiently};
+use crate::control::stream::{Items, as_item, write_items, write_patiently};
+use crate::niceness::be_nice;
 
 /// How long whoever imports may say nothing: his export may come from a slow tape, or wait for
 /// somebody to type a password.
