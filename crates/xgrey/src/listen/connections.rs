@@ -61,6 +61,11 @@ impl Connection {
         self.ending.load(Relaxed)
     }
 
+    /// Has the stream end after what has already come.
+    pub(super) fn take_no_more(&self) {
+        let _ = shutdown(&self.stream, Shutdown::Read);
+    }
+
     fn end(&self, how: Shutdown) {
         self.ending.store(true, Relaxed);
         let _ = shutdown(&self.stream, how);

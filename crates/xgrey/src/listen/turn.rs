@@ -355,8 +355,14 @@ impl TurnLoop {
             Side::Broken => true,
             _ if part.more || !session.backlog.is_empty() => false,
             Side::ShutDown | Side::Ending => true,
-            Side::Open => connection.is_ending() && !mid_request,
+            Side::Open => false,
         };
+        if session.side == Side::Open && connection.is_ending() && !mid_request {
+            // Only a read that finds the end shows that all that had come is answered; and a
+            // socket closed with bytes unread resets its peer, who may lose answers by that.
+            connection.take_no_more();
+            session.readable = true;
+        }
         if mid_request {
             // The chunk's next user finds a decoder and a buffer that nobody has used.
             let limits = self.context.limits;

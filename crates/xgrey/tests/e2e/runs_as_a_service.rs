@@ -91,6 +91,35 @@ fn what_is_in_flight_is_answered_before_it_ends() {
 }
 
 #[test]
+fn what_lies_unread_in_the_socket_when_it_is_told_to_end_is_answered() {
+    // Whole requests fill a read exactly: between two reads nothing is half-sent, and more waits.
+    const BYTES: usize = 512;
+    const REQUESTS: usize = 200;
+    let place = Place::new();
+    let mut server = Server::start(&place, SETTINGS);
+    let mut stream = connect(server.address());
+    stream.write_all(request("alice@example.net").as_bytes()).unwrap();
+    read_answer(&mut stream);
+    let requests: String = (0..REQUESTS)
+        .map(|n| {
+            let request = request(&format!("n{n}@example.net"));
+            let padding = BYTES - request.len() - "instance=\n".len();
+            format!("instance={}\n{request}", "x".repeat(padding))
+        })
+        .collect();
+    server.hold();
+    stream.write_all(requests.as_bytes()).unwrap();
+    server.terminate();
+    server.go_on();
+    for _ in 0..REQUESTS {
+        let answer = read_answer(&mut stream);
+        assert!(answer.contains("try again in 90 seconds"), "{answer:?}");
+    }
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "then it closes the connection");
+    assert_eq!(server.wait().code(), Some(0), "{}", server.output());
+}
+
+#[test]
 fn a_half_sent_request_does_not_keep_it_from_ending_and_gets_no_wrong_answer() {
     let place = Place::new();
     let mut server = Server::start(&place, SETTINGS);

@@ -172,6 +172,16 @@ impl Server {
         self.process.signal(Signal::TERM);
     }
 
+    /// Has the kernel stop it in its tracks, until [`Self::go_on`].
+    pub(crate) fn hold(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::hold`].
+    pub(crate) fn go_on(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
     /// Waits until it has ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.process.wait()
