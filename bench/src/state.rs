@@ -5,6 +5,7 @@
 use std::fmt;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -210,7 +211,8 @@ impl Keeper {
         }
         let (store, time) = (Arc::clone(store), time.clone());
         let upkeep = each(UPKEEP, Seen::default(), move |seen| {
-            store.upkeep(time.now()).into_iter().for_each(|event| seen.add(event));
+            let seen_now = store.upkeep(time.now(), &mut || ControlFlow::Continue(()));
+            seen_now.into_iter().for_each(|event| seen.add(event));
         });
         Self { upkeep, others }
     }

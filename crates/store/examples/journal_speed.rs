@@ -122,7 +122,7 @@ fn snapshot(disk: &dyn Disk, dir: &Path) -> Result<(), Box<dyn Error>> {
     let mut writer = Writer::create(disk, &header)?;
     for index in 0..SHARDS {
         let buckets = (SHARD_BYTES / 64) as u32;
-        writer.shard(&ShardHeader { index, buckets, seen: NOW, swept: NOW }, &table)?;
+        writer.shard(&ShardHeader { index, buckets, seen: NOW, swept: NOW }, &table, || {})?;
     }
     let bytes = writer.finish()?;
     start.say("snapshot written", u64::from(SHARDS), bytes);

@@ -33,8 +33,8 @@ use crate::journal::{self, Change, Health, Journal, Note, Position, SyncPolicy};
 use crate::{CompactStore, TupleId};
 
 pub use recovery::{OpenError, Opened, Opening, Progress, Read, Recovery};
-pub use upkeep::Event;
 use upkeep::Upkeep;
+pub use upkeep::{Breath, Event};
 
 /// How a store is kept on disk.
 #[derive(Clone, Debug)]

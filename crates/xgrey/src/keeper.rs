@@ -20,7 +20,7 @@ use store::durable::Event;
 use store::text::TextLog;
 
 use crate::clock::{self, Clock};
-use crate::niceness::be_nice;
+use crate::niceness::{Breather, be_nice};
 use crate::service::Service;
 use crate::thousands::thousands;
 
@@ -50,12 +50,13 @@ impl Keeper {
         let mut keeper = Self { threads: Vec::new(), service, clock };
         if let Some(period) = sync {
             let (service, clock) = (Arc::clone(&keeper.service), clock);
-            keeper.spawn("sync", period, move || service.store().sync(clock.now()))?;
+            keeper.spawn("sync", period, move |_| service.store().sync(clock.now()))?;
         }
         let (service, clock) = (Arc::clone(&keeper.service), clock);
-        keeper.spawn("upkeep", UPKEEP, move || {
+        keeper.spawn("upkeep", UPKEEP, move |stopped| {
             let begun = clock::boot();
-            for event in service.store().upkeep(clock.now()) {
+            let mut breather = Breather::new(stopped);
+            for event in service.store().upkeep(clock.now(), &mut || breather.breathe()) {
                 tell(&event, clock::boot().saturating_sub(begun));
             }
         })?;
@@ -63,7 +64,7 @@ impl Keeper {
             let service = Arc::clone(&keeper.service);
             let mut fault = TextFault::default();
             let mut turn = 0;
-            keeper.spawn("text", TEXT, move || {
+            keeper.spawn("text", TEXT, move |_| {
                 turn = (turn + 1) % TEXT_UPKEEP;
                 if let Some(texts) = service.texts() {
                     texts.flush();
@@ -77,7 +78,8 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Ends the threads, when they are done with what they are at, and syncs a last time.
+    /// Ends the threads, when they are done with what they are at (a snapshot is left unfinished:
+    /// the journal has all of it), and syncs a last time.
     pub fn stop(self) {
         for (stop, thread) in self.threads {
             drop(stop);
@@ -95,14 +97,14 @@ impl Keeper {
         &mut self,
         name: &str,
         period: Duration,
-        mut work: impl FnMut() + Send + 'static,
+        mut work: impl FnMut(&Receiver<()>) + Send + 'static,
     ) -> io::Result<()> {
         let (stop, stopped) = channel();
         let body = move || {
             // Where there is one core, a snapshot must not make answers wait for its turns.
             be_nice();
             while passes(&stopped, period) {
-                work();
+                work(&stopped);
             }
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body)?;

@@ -1,10 +1,12 @@
 //! What must be done now and then: look whether the journal is well, mend it, take snapshots.
 //!
 //! A snapshot is taken while the store serves: shard by shard, each for as long as it takes to copy
-//! 2 MiB. Changes that happen meanwhile are in the copy, or in the journal after the position where
+//! 2 MiB; and between pieces of a fraction of a millisecond whoever called is asked whether to go
+//! on, and may rest meanwhile, so that it need not be felt even where there is but one core. Changes that happen meanwhile are in the copy, or in the journal after the position where
 //! the snapshot began, or in both; replaying an outcome twice does no harm.
 
 use std::io;
+use std::ops::ControlFlow;
 
 use greylist::{Secs, Timestamp};
 
@@ -21,6 +23,23 @@ const RETRY_MIN: Secs = Secs::new(1);
 /// ... and twice as long after each further failure, up to so long: a full disk is not filled
 /// again and again with what won't fit.
 const RETRY_MAX: Secs = Secs::new(60);
+
+/// Asked between two pieces of a long piece of work, when no lock is held, whether to go on. May
+/// take its time before it says so: that is how the work is kept from taking a whole core.
+pub type Breath<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
+
+/// A snapshot that there is not.
+enum NotTaken {
+    /// [`Breath`] said so.
+    Told,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for NotTaken {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// What came of a call of [`CompactStore::upkeep`], for the log.
 #[derive(Clone, Debug)]
@@ -108,7 +127,8 @@ impl Upkeep {
 impl CompactStore {
     /// Looks after journal and snapshots; to be called each second by one thread, which may be held
     /// up for as long as a snapshot takes. Nobody else is. Says what is worth a line in the log.
-    pub fn upkeep(&self, now: Timestamp) -> Vec<Event> {
+    /// When `breath` ends a snapshot half-way, that is as if it had not been begun.
+    pub fn upkeep(&self, now: Timestamp, breath: Breath<'_>) -> Vec<Event> {
         let mut events = Vec::new();
         let Some(durable) = self.durable() else { return events };
         durable.journal.check_names(now);
@@ -124,7 +144,7 @@ impl CompactStore {
             }
         }
         if self.is_snapshot_due(durable, now) {
-            self.snapshot_now(durable, now, &mut events);
+            self.snapshot_now(durable, now, breath, &mut events);
         }
         events
     }
@@ -136,7 +156,7 @@ impl CompactStore {
     pub fn snapshot(&self, now: Timestamp) -> Result<(), String> {
         let Some(durable) = self.durable() else { return Ok(()) };
         let mut events = Vec::new();
-        self.snapshot_now(durable, now, &mut events);
+        self.snapshot_now(durable, now, &mut || ControlFlow::Continue(()), &mut events);
         events.into_iter().try_for_each(|event| match event {
             Event::SnapshotFailed(why) => Err(why),
             _ => Ok(()),
@@ -152,12 +172,19 @@ impl CompactStore {
         (is_mending || is_long || upkeep.wanted) && upkeep.may_try(now)
     }
 
-    fn snapshot_now(&self, durable: &Durable, now: Timestamp, events: &mut Vec<Event>) {
+    fn snapshot_now(
+        &self,
+        durable: &Durable,
+        now: Timestamp,
+        breath: Breath<'_>,
+        events: &mut Vec<Event>,
+    ) {
         let bytes_at_start = durable.journal.stats().bytes;
         let health = durable.journal.health();
-        let taken = match self.write_snapshot(durable, now) {
+        let taken = match self.write_snapshot(durable, now, breath) {
             Ok(taken) => taken,
-            Err(error) => {
+            Err(NotTaken::Told) => return,
+            Err(NotTaken::Failed(error)) => {
                 let why = error.to_string();
                 durable.upkeep.lock().failed(now, why.clone());
                 events.push(Event::SnapshotFailed(why));
@@ -189,7 +216,12 @@ impl CompactStore {
         }
     }
 
-    fn write_snapshot(&self, durable: &Durable, now: Timestamp) -> io::Result<SnapshotTaken> {
+    fn write_snapshot(
+        &self,
+        durable: &Durable,
+        now: Timestamp,
+        breath: Breath<'_>,
+    ) -> Result<SnapshotTaken, NotTaken> {
         // Every change before this position is in its shard already: it was appended under the lock
         // of the shard, which is copied under that lock later.
         let position = durable.journal.position();
@@ -206,8 +238,9 @@ impl CompactStore {
             bytes.clear();
             let shard = self.copy_shard(index, &mut bytes, || {});
             if shard.timing != header.timing {
-                return Err(io::Error::other("the timing was changed meanwhile"));
+                return Err(io::Error::other("the timing was changed meanwhile").into());
             }
+            let _ = breath();
             if !bytes.is_empty() {
                 let shard = snapshot::ShardHeader {
                     index,
@@ -215,7 +248,13 @@ impl CompactStore {
                     seen: shard.seen,
                     swept: shard.swept,
                 };
-                writer.shard(&shard, &bytes)?;
+                // Told to stop in the midst of a shard, it does so at its end.
+                writer.shard(&shard, &bytes, || {
+                    let _ = breath();
+                })?;
+            }
+            if breath().is_break() {
+                return Err(NotTaken::Told);
             }
         }
         let notes = durable.notes.lock().clone();

@@ -47,7 +47,7 @@ fn contents() -> impl Strategy<Value = Contents> {
 fn write(disk: &SimulatedDisk, position: u64, contents: &Contents) -> io::Result<u64> {
     let mut writer = Writer::create(disk, &header(position, contents.shards.len() as u32))?;
     for (header, bytes) in &contents.shards {
-        writer.shard(header, bytes)?;
+        writer.shard(header, bytes, || {})?;
     }
     contents.notes.iter().try_for_each(|note| writer.note(note))?;
     writer.finish()
@@ -406,7 +406,7 @@ fn while_it_is_written_little_waits_for_the_disk() {
     let buckets = 2 * 1024 * 1024 / 64;
     for index in 0..30 {
         let (header, bytes) = shard(index, buckets, 1);
-        writer.shard(&header, &bytes).unwrap();
+        writer.shard(&header, &bytes, || {}).unwrap();
         assert!(disk.unsynced_bytes() <= 18 * 1024 * 1024, "{}", disk.unsynced_bytes());
     }
     writer.finish().unwrap();
@@ -418,7 +418,7 @@ fn one_that_is_given_up_leaves_nothing_and_one_that_was_cut_off_is_cleared_away(
     let disk = SimulatedDisk::new();
     let mut writer = Writer::create(&disk, &header(5, 4)).unwrap();
     let (header_0, bytes) = shard(0, 2, 1);
-    writer.shard(&header_0, &bytes).unwrap();
+    writer.shard(&header_0, &bytes, || {}).unwrap();
     let names = disk.names().unwrap();
     assert_eq!(names, ["snapshot-00000000000000000005.snap.new"]);
     // As if killed here.
@@ -441,8 +441,8 @@ fn shards_that_do_not_fit_what_was_said_are_refused() {
         (ShardHeader { buckets: 3, ..right }, &bytes[..]),
         (right, &bytes[..100]),
     ] {
-        let refused = writer.shard(&header, bytes).unwrap_err();
+        let refused = writer.shard(&header, bytes, || {}).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
     }
-    writer.shard(&right, &bytes).unwrap();
+    writer.shard(&right, &bytes, || {}).unwrap();
 }

@@ -66,12 +66,18 @@ impl<'a> Writer<'a> {
     }
 
     /// Adds a shard; `bytes` are its buckets. In order of their indices or in any other, each at
-    /// most once; one that has no buckets need not be added.
+    /// most once; one that has no buckets need not be added. Calls `between` after each piece of
+    /// 256 KiB.
     ///
     /// # Errors
     /// When the kernel refuses; then the snapshot is of no use. When `header` and `bytes` don't
     /// go together, or with the rest ([`io::ErrorKind::InvalidInput`]).
-    pub fn shard(&mut self, header: &ShardHeader, bytes: &[u8]) -> io::Result<()> {
+    pub fn shard(
+        &mut self,
+        header: &ShardHeader,
+        bytes: &[u8],
+        between: impl FnMut(),
+    ) -> io::Result<()> {
         let is_right = header.index < self.shards_max
             && bytes.len() <= SHARD_BYTES_MAX
             && bytes.len() as u64 == u64::from(header.buckets) * super::format::BUCKET_BYTES as u64;
@@ -79,7 +85,7 @@ impl<'a> Writer<'a> {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         self.shards += 1;
-        self.frame(Subject::Shard(*header), bytes)
+        self.frame(Subject::Shard(*header), bytes, between)
     }
 
     /// Adds a note.
@@ -90,7 +96,7 @@ impl<'a> Writer<'a> {
         let mut payload = Vec::new();
         put_note(note, &mut payload);
         self.notes += 1;
-        self.frame(Subject::Note, &payload)
+        self.frame(Subject::Note, &payload, || {})
     }
 
     /// Ends it, has it outlive a power cut, and gives it its name. Only then may older snapshots
@@ -101,7 +107,7 @@ impl<'a> Writer<'a> {
     pub fn finish(mut self) -> io::Result<u64> {
         let length = self.length + HEADER_BYTES as u64;
         let end = End { shards: self.shards, notes: self.notes, length };
-        self.frame(Subject::End(end), &[])?;
+        self.frame(Subject::End(end), &[], || {})?;
         self.flush()?;
         self.file.sync()?;
         self.disk.rename(&self.new_name, &self.snapshot.name)?;
@@ -115,14 +121,22 @@ impl<'a> Writer<'a> {
         self.length
     }
 
-    fn frame(&mut self, subject: Subject, payload: &[u8]) -> io::Result<()> {
+    fn frame(
+        &mut self,
+        subject: Subject,
+        payload: &[u8],
+        mut between: impl FnMut(),
+    ) -> io::Result<()> {
         let header = FrameHeader::of(subject, payload, self.seed);
         self.buffer.extend_from_slice(&header.encode(self.seed));
         if self.buffer.len() + payload.len() > BUFFER_BYTES {
             self.flush()?;
         }
         if payload.len() > BUFFER_BYTES {
-            self.file.append(payload)?;
+            for piece in payload.chunks(BUFFER_BYTES) {
+                self.file.append(piece)?;
+                between();
+            }
         } else {
             self.buffer.extend_from_slice(payload);
         }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::disk::Fate;
+use crate::durable::Event;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
@@ -80,7 +81,7 @@ fn run(plan: &Plan, disk: &SimulatedDisk, ops: &[Op]) -> Vec<Step> {
             }
             Op::Upkeep => {
                 store.sync(now);
-                store.upkeep(now);
+                store.upkeep(now, &mut go_on);
                 synced = true;
             }
             Op::Reopen => {
@@ -176,5 +177,37 @@ proptest! {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_told_to_end_at_any_moment_leaves_nothing_and_costs_nothing() {
+    let plan = Plan { snapshot_after: 0, ..Plan::default() };
+    for breaths in (0..50).chain((50..).step_by(97)) {
+        let disk = SimulatedDisk::new();
+        let (store, _) = plan.open(&disk);
+        for number in 0..50 {
+            store.touch_one(at(0), key(number));
+        }
+        let mut left = breaths;
+        let events = store.upkeep(at(1), &mut || {
+            left = match left {
+                0 => return ControlFlow::Break(()),
+                left => left - 1,
+            };
+            ControlFlow::Continue(())
+        });
+        let is_done = events.iter().any(|event| matches!(event, Event::Snapshot(..)));
+        let names = disk.names().unwrap();
+        let has_snapshot = names.iter().any(|name| name.starts_with("snapshot-"));
+        assert_eq!(has_snapshot, is_done, "{names:?}");
+        let (again, recovery) = plan.open(&disk);
+        assert!(recovery.is_whole(), "{recovery:?}");
+        assert_eq!(contents(&again, at(1)), contents(&store, at(1)));
+        if is_done {
+            assert!(breaths > 50, "a breath for each shard that has tuples at least: {breaths}");
+            return;
+        }
+        assert!(events.is_empty(), "that is no fault: {events:?}");
     }
 }

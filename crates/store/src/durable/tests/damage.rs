@@ -46,7 +46,7 @@ fn a_corrupt_byte_in_a_segment_costs_its_frame_and_is_told_with_file_and_offset(
     assert!((400..=500).contains(offset), "{offset}");
     assert_eq!(contents(&recovered, at(2)).len(), before.len() - 1);
     // What is left is written out as soon as can be: the next start finds nothing wrong.
-    recovered.upkeep(at(3));
+    recovered.upkeep(at(3), &mut go_on);
     let (again, recovery) = plan.open(&disk);
     assert!(recovery.is_whole(), "{recovery:?}");
     assert_eq!(contents(&again, at(3)), contents(&recovered, at(3)));

@@ -46,7 +46,7 @@ fn when_the_disk_fails_mail_is_answered_from_memory_and_all_is_kept_again_when_i
             let expected = touches(&shadow, at(second), numbers.clone());
             assert_eq!(touches(&store, at(second), numbers), expected, "{fault:?}");
             store.sync(at(second));
-            told.extend(store.upkeep(at(second)));
+            told.extend(store.upkeep(at(second), &mut go_on));
         }
         assert!(!is_up(&store), "{fault:?}");
         let downs = told.iter().filter(|event| matches!(event, Event::WentDown(_))).count();
@@ -59,7 +59,7 @@ fn when_the_disk_fails_mail_is_answered_from_memory_and_all_is_kept_again_when_i
         disk.heal();
         // At most as long as a failed snapshot is not tried again.
         let mended = (40..140).find(|&second| {
-            let events = store.upkeep(at(second));
+            let events = store.upkeep(at(second), &mut go_on);
             events.iter().any(|event| matches!(event, Event::Mended(_)))
         });
         assert!(mended.is_some(), "{fault:?}: {:?}", store.durability());
@@ -82,14 +82,14 @@ fn a_kill_while_the_disk_fails_loses_only_what_came_since_and_says_how_much() {
         let before = contents(&store, at(0));
         disk.fail(fault);
         touches(&store, at(1), 100..120);
-        store.upkeep(at(1));
+        store.upkeep(at(1), &mut go_on);
         let (recovered, _) = plan.open(&disk.after_kill(disk.calls(), 0));
         assert_eq!(contents(&recovered, at(1)), before, "{fault:?}");
 
         // It comes back, but the snapshot fails, and then the process is killed.
         disk.heal();
         disk.fail_once(disk.calls() + 4, fault);
-        store.upkeep(at(2));
+        store.upkeep(at(2), &mut go_on);
         touches(&store, at(2), 200..210);
         let (recovered, recovery) = plan.open(&disk.after_kill(disk.calls(), 0));
         let seen = contents(&recovered, at(2));
@@ -107,12 +107,12 @@ fn a_snapshot_that_fails_is_tried_again_later_while_the_journal_goes_on() {
     let (store, _) = plan.open(&disk);
     touches(&store, at(0), 0..200);
     disk.fail_once(disk.calls(), Fault::Denied);
-    let events = store.upkeep(at(1));
+    let events = store.upkeep(at(1), &mut go_on);
     assert!(matches!(events[..], [Event::SnapshotFailed(_)]), "{events:?}");
     assert!(is_up(&store));
     assert!(store.durability().unwrap().snapshot_fault.is_some());
-    assert!(store.upkeep(at(1)).is_empty(), "not at once");
-    let events = store.upkeep(at(3));
+    assert!(store.upkeep(at(1), &mut go_on).is_empty(), "not at once");
+    let events = store.upkeep(at(3), &mut go_on);
     assert!(matches!(events[..], [Event::Snapshot(..)]), "{events:?}");
     assert!(store.durability().unwrap().snapshot_fault.is_none());
 }
@@ -138,10 +138,10 @@ proptest! {
             }
             touched += 9;
             store.sync(at(second));
-            store.upkeep(at(second));
+            store.upkeep(at(second), &mut go_on);
         }
         for second in seconds..seconds + 5 {
-            store.upkeep(at(second));
+            store.upkeep(at(second), &mut go_on);
         }
         prop_assert!(is_up(&store), "{:?}", store.durability());
         store.sync(at(seconds + 5));

@@ -205,7 +205,7 @@ fn write_snapshot(disk: &SimulatedDisk, position: Position, table: &Table) -> io
             bytes.resize(bytes.len() + 48, 0);
         }
         let buckets = (bytes.len() / 64) as u32;
-        writer.shard(&ShardHeader { index, buckets, seen: NOW, swept: NOW }, &bytes)?;
+        writer.shard(&ShardHeader { index, buckets, seen: NOW, swept: NOW }, &bytes, || {})?;
     }
     writer.finish()
 }
