@@ -14,6 +14,8 @@ mod listing;
 mod live;
 mod pattern;
 mod tuples;
+mod waiting;
+mod x_grey;
 
 use std::sync::Arc;
 
@@ -33,6 +35,8 @@ pub use self::live::{
 };
 pub use self::pattern::AddressPattern;
 pub use self::tuples::{ChangeError, TextSearch, TextShown, TupleChanged, TupleShown};
+pub use self::waiting::wait_for;
+pub use self::x_grey::LetPass;
 use crate::config::{Exempt, Mode};
 
 /// All that a reload may change, taken or kept as a whole.
@@ -173,6 +177,7 @@ impl Service {
         touches.clear();
         let local = self.local.load();
         for query in queries {
+            let query = &query.counted();
             let BeforeTuple { judgement, answer } = policy.before_tuple(&local, query);
             if let Some(judgement) = judgement {
                 policy.rules.count(&judgement);

@@ -1,0 +1,90 @@
+//! What only X-Grey's clients can ask for on the way of a question: a tuple to be made white, or to be
+//! forgotten (X-Grey v1.1 protocol, sections 5.1 to 5.3).
+
+use std::net::IpAddr;
+
+use greylist::rules::Verdict;
+use greylist::{AcceptReason, Answer, Client, Query, State, Timestamp, Tuple};
+use store::{Placed, StoreError, TupleId, TupleStore};
+
+use super::{FAIL_OPEN, Policy, Scratch, Service};
+
+/// What became of a tuple that was asked to be made white.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetPass {
+    /// It is white.
+    White,
+    /// Nothing: a rule decided, or there was no room, or the store could not be asked.
+    Answered(Answer),
+}
+
+impl Service {
+    /// Makes the tuple of `query` white, unless a rule accepts or rejects it: then that is the answer,
+    /// and nothing is remembered. Counts rules as a question does. Exemptions are no rules.
+    pub async fn let_pass(
+        &self,
+        policy: &Policy,
+        now: Timestamp,
+        query: &Query<'_>,
+        scratch: &mut Scratch,
+    ) -> LetPass {
+        let counted = query.counted();
+        let judgement = policy.rules.judge(&counted);
+        policy.rules.count(&judgement);
+        let rule = judgement.decided_by();
+        match judgement.verdict() {
+            Verdict::Accept => LetPass::Answered(Answer::Accept(AcceptReason::Rule(rule))),
+            Verdict::Reject => LetPass::Answered(Answer::Reject(rule)),
+            Verdict::Greylist => {
+                let placed = self.make_white(policy, now, query, scratch).await;
+                placed.unwrap_or_else(|error| {
+                    tracing::error!(target: "store", %error, "could not ask the store");
+                    LetPass::Answered(FAIL_OPEN)
+                })
+            }
+        }
+    }
+
+    async fn make_white(
+        &self,
+        policy: &Policy,
+        now: Timestamp,
+        query: &Query<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<LetPass, StoreError> {
+        let key = &mut scratch.key;
+        let key = policy.identity.key(self.store.hash_key(), &query.counted(), key);
+        let before = self.store.peek(now, key).await?;
+        let white = Tuple { state: State::White, since: now };
+        Ok(match self.store.put(now, key, white).await? {
+            Placed::Stored | Placed::Expired => {
+                if before.is_none() {
+                    self.keep_text(now, TupleId::of(key), query);
+                }
+                LetPass::White
+            }
+            Placed::NoRoom => LetPass::Answered(Answer::Accept(AcceptReason::NoRoom)),
+        })
+    }
+
+    /// Forgets the tuple of `query`, and says what was known of it.
+    ///
+    /// # Errors
+    /// When it is not certain that it is forgotten.
+    pub async fn forget(
+        &self,
+        policy: &Policy,
+        now: Timestamp,
+        query: &Query<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<Option<Tuple>, StoreError> {
+        let key = &mut scratch.key;
+        let key = policy.identity.key(self.store.hash_key(), &query.counted(), key);
+        self.store.forget(now, key).await
+    }
+
+    /// Whether `address` is this host's: loopback, or one of its interfaces'.
+    pub fn is_this_host(&self, address: IpAddr) -> bool {
+        self.local.load().contains(Client::new(address))
+    }
+}
