@@ -54,7 +54,7 @@ pub enum Event {
     Connected,
     /// A connection ended, whoever ended it.
     Disconnected,
-    /// A connection refused: its address is not in `allow`.
+    /// A connection refused, or a datagram ignored: its address is not in `allow`.
     NotAllowed,
     /// The oldest idle connection closed to make room for a new one.
     GaveWay,
@@ -66,11 +66,23 @@ pub enum Event {
     Idle,
     /// A line of the log thrown away, since whoever reads the log is too slow.
     LogLost,
+    /// A datagram ignored: its checksum is wrong.
+    BadCrc,
+    /// A datagram ignored: it is shorter than a header.
+    Short,
+    /// A datagram ignored: it is longer than any request.
+    Oversized,
+    /// A datagram not answered, or not looked at: too much time had passed since it came.
+    Late,
+    /// A datagram answered with an error.
+    Refused,
+    /// An answer that the kernel did not take.
+    Unsent,
 }
 
 impl Event {
     /// All of them, with the word for each.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::OtherStage, "other_stage"),
         (Self::Faulty, "faulty"),
         (Self::Connected, "connected"),
@@ -81,6 +93,12 @@ impl Event {
         (Self::HalfSent, "half_sent"),
         (Self::Idle, "idle"),
         (Self::LogLost, "log_lost"),
+        (Self::BadCrc, "bad_crc"),
+        (Self::Short, "short"),
+        (Self::Oversized, "oversized"),
+        (Self::Late, "late"),
+        (Self::Refused, "refused"),
+        (Self::Unsent, "unsent"),
     ];
 }
 
@@ -101,6 +119,13 @@ impl Counters {
     /// Counts an event.
     pub fn event(&self, event: Event) {
         self.events[event as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts an event that happened `count` times.
+    pub fn events(&self, event: Event, count: u64) {
+        if count > 0 {
+            self.events[event as usize].fetch_add(count, Relaxed);
+        }
     }
 }
 

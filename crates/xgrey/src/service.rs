@@ -180,7 +180,7 @@ impl Service {
             let query = &query.counted();
             let BeforeTuple { judgement, answer } = policy.before_tuple(&local, query);
             if let Some(judgement) = judgement {
-                policy.rules.count(&judgement);
+                policy.rules.count(&judgement, now);
             }
             if answer.is_none() {
                 let key = policy.identity.key(self.store.hash_key(), query, key);

@@ -221,12 +221,10 @@ impl FrontEnd {
             Request::Report(report) => self.ask_for_report(from, report, batch.now),
             Request::ChangeIpList { network, change } => {
                 let entry = match network.prefix_len() {
-                    0 => Some(Entry::Default),
-                    _ => Pattern::parse(List::Client, &network.to_string())
-                        .ok()
-                        .map(Entry::Pattern),
+                    0 => Entry::Default,
+                    _ => Entry::Pattern(Pattern::network(network.into())),
                 };
-                self.change_rule(from, List::Client, entry, change, batch.now)
+                self.change_rule(from, List::Client, Some(entry), change, batch.now)
             }
             Request::ChangeList { list, text, change } => {
                 let list = list_of(list);

@@ -21,8 +21,7 @@ mod port;
 mod turn;
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -83,8 +82,8 @@ impl Answers {
     }
 }
 
-/// The threads of one port.
-#[derive(Debug)]
+/// The threads of one port. When this goes, they answer what has come until then, and end.
+#[derive(Debug, Default)]
 pub struct Datagrams {
     threads: Vec<Thread>,
 }
@@ -92,8 +91,8 @@ pub struct Datagrams {
 #[derive(Debug)]
 struct Thread {
     stop: Arc<AtomicBool>,
-    /// The thread's own, to end its wait.
-    socket: std::net::UdpSocket,
+    /// Shared with the thread, to end its wait.
+    socket: Arc<UdpSocket>,
     thread: JoinHandle<()>,
 }
 
@@ -103,20 +102,23 @@ impl Datagrams {
     /// # Errors
     /// When the kernel gives no thread.
     pub fn start(port: Port, front_ends: Vec<FrontEnd>, clock: Clock) -> io::Result<Self> {
-        let sockets = port.into_sockets();
-        let threads = sockets.into_iter().zip(front_ends).enumerate();
-        let start = |(number, (socket, front_end))| Thread::start(number, socket, front_end, clock);
-        Ok(Self { threads: threads.map(start).collect::<io::Result<_>>()? })
+        let mut datagrams = Self::default();
+        let sockets = port.into_sockets().into_iter();
+        for (number, (socket, front_end)) in sockets.zip(front_ends).enumerate() {
+            datagrams.threads.push(Thread::start(number, socket, front_end, clock)?);
+        }
+        Ok(datagrams)
     }
+}
 
-    /// Answers what has come until now, and ends. Waits for that.
-    pub fn stop(self) {
+impl Drop for Datagrams {
+    fn drop(&mut self) {
         for thread in &self.threads {
             thread.stop.store(true, Relaxed);
             // "Not connected", says the kernel, and ends the thread's wait all the same.
             let _ = shutdown(&thread.socket, Shutdown::Read);
         }
-        for thread in self.threads {
+        for thread in self.threads.drain(..) {
             if thread.thread.join().is_err() {
                 tracing::error!(target: "listen", "a thread for datagrams had panicked");
             }
@@ -127,16 +129,15 @@ impl Datagrams {
 impl Thread {
     fn start(
         number: usize,
-        socket: std::net::UdpSocket,
+        socket: UdpSocket,
         front_end: FrontEnd,
         clock: Clock,
     ) -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let to_end = socket.as_fd().try_clone_to_owned()?.into();
-        let told = Arc::clone(&stop);
+        let (stop, socket) = (Arc::new(AtomicBool::new(false)), Arc::new(socket));
+        let turns = (Arc::clone(&stop), Arc::clone(&socket));
         let thread = std::thread::Builder::new()
             .name(format!("datagrams-{number}"))
-            .spawn(move || DatagramLoop::new(socket, front_end, clock, told).run())?;
-        Ok(Self { stop, socket: to_end, thread })
+            .spawn(move || DatagramLoop::new(turns.1, front_end, clock, turns.0).run())?;
+        Ok(Self { stop, socket, thread })
     }
 }

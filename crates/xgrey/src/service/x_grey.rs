@@ -30,7 +30,7 @@ impl Service {
     ) -> LetPass {
         let counted = query.counted();
         let judgement = policy.rules.judge(&counted);
-        policy.rules.count(&judgement);
+        policy.rules.count(&judgement, now);
         let rule = judgement.decided_by();
         match judgement.verdict() {
             Verdict::Accept => LetPass::Answered(Answer::Accept(AcceptReason::Rule(rule))),

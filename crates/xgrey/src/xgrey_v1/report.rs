@@ -98,7 +98,7 @@ fn ip_list(
     give: &mut impl FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), ReportError> {
     let policy = service.policy();
-    let network = |rule: &Rule<'_>| match rule.text.network() {
+    let network = |rule: &Rule<'_>| match rule.text.as_network() {
         Some(network @ IpNet::V4(_)) => Some(network),
         Some(IpNet::V6(_)) => None,
         None => rule.reference.is_default().then(|| Ipv4Net::default().into()),
@@ -125,7 +125,7 @@ fn text_list(
     let mut rules: Vec<(bool, Vec<u8>, Action, u64)> = of_list
         .map(|rule| {
             let is_default = rule.reference.is_default();
-            let text = match rule.text.exact() {
+            let text = match rule.text.as_exact() {
                 _ if is_default => b"DEFAULT".to_vec(),
                 Some(text) => text.to_vec(),
                 None => rule.text.to_string().into_bytes(),

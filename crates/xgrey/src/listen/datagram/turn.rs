@@ -25,7 +25,7 @@ const REST: Duration = Duration::from_millis(100);
 
 /// The loop and all that it keeps from one turn to the next.
 pub(super) struct DatagramLoop {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     front_end: FrontEnd,
     clock: Clock,
     stop: Arc<AtomicBool>,
@@ -39,7 +39,7 @@ pub(super) struct DatagramLoop {
 
 impl DatagramLoop {
     pub(super) fn new(
-        socket: UdpSocket,
+        socket: Arc<UdpSocket>,
         front_end: FrontEnd,
         clock: Clock,
         stop: Arc<AtomicBool>,
