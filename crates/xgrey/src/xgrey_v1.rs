@@ -18,6 +18,7 @@
 mod pending;
 mod report;
 mod reports;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -40,7 +41,7 @@ use crate::config::{Changes, XGreyListener};
 use crate::decision_log::DecisionLog;
 use crate::fault_log::FaultLog;
 use crate::listen::{Answers, DATAGRAMS_MAX, Datagram, is_allowed};
-use crate::metrics::{Counters, Event, Metrics};
+use crate::metrics::{Counters, Event, Hand, Metrics};
 use crate::service::{
     By, Entry, HitsKept, LetPass, Outcome, Policy, RuleChange, Scratch, Service, What, wait_for,
 };
@@ -193,10 +194,7 @@ impl FrontEnd {
         let policy = service.policy();
         let (queries, outcomes) = (&run.queries, &mut self.outcomes);
         wait_for(service.answer(&policy, batch.now, queries, &mut self.scratch, outcomes));
-        let counters = metrics.worker(*number);
-        for outcome in &*outcomes {
-            counters.answer(&outcome.answer);
-        }
+        metrics.worker(*number).outcomes(batch.now, outcomes);
         decisions.write(&policy, batch.now, queries, outcomes);
         for (outcome, &asker) in outcomes.iter().zip(&run.askers) {
             batch.reply(asker, action(outcome.effect), why(&outcome.answer));
@@ -259,13 +257,13 @@ impl FrontEnd {
         let came_of_it =
             wait_for(service.let_pass(&service.policy(), now, &query, &mut self.scratch));
         let (action, why, done) = match came_of_it {
-            LetPass::White => {
-                self.counters().asked_to_pass();
+            LetPass::White { lists, before } => {
+                self.counters().asked_to_pass(now, lists, &before);
                 (Action::Accept, Why::Whitelist, "made white")
             }
-            LetPass::Answered(answer) => {
-                self.counters().answer(&answer);
-                (action(Effect::from(&answer)), why(&answer), "not made white")
+            LetPass::Answered(outcome) => {
+                self.counters().outcomes(now, &[outcome]);
+                (action(outcome.effect), why(&outcome.answer), "not made white")
             }
         };
         tell(from, tuple, done);
@@ -277,7 +275,10 @@ impl FrontEnd {
         let service = &self.parts.service;
         let query = query(tuple);
         match wait_for(service.forget(&service.policy(), now, &query, &mut self.scratch)) {
-            Ok(_) => tell(from, tuple, "forgotten"),
+            Ok(before) => {
+                self.counters().hand(Hand::forgotten(&before), 1);
+                tell(from, tuple, "forgotten");
+            }
             Err(error) => {
                 tracing::error!(target: "store", %error, "could not forget a tuple");
             }
@@ -288,7 +289,8 @@ impl FrontEnd {
     fn show_stats(&self, number: usize, mta: u16, batch: &mut Batch<'_>) {
         let service = &self.parts.service;
         service.rules_in_force(batch.now);
-        let stats = self.parts.metrics.x_grey(service, batch.now).to_wire();
+        let look = self.parts.metrics.look(batch.now, service.store());
+        let stats = stats::on_the_wire(&look.x_grey(&service.policy().rules));
         let secret = &batch.listener.secret;
         batch.answers.add(number, |out| encode_stats(secret, mta, &stats, out));
     }

@@ -19,6 +19,7 @@ use super::{Failure, serve};
 use crate::backup::{Entry, Header, Receiver, Taken, Target, Terms};
 use crate::clock::Clock;
 use crate::config::{Config, Keeping};
+use crate::metrics::{self, Offline, is_note_of_counts};
 use crate::service::Service;
 use crate::state_dir::{StateDir, StateError};
 
@@ -106,6 +107,8 @@ struct Opened {
     service: Arc<Service>,
     clock: Clock,
     receiver: Receiver,
+    /// What has been counted here, if a service ran here before.
+    counts: Option<Offline>,
 }
 
 impl<'a> OfflineTarget<'a> {
@@ -130,12 +133,18 @@ impl<'a> OfflineTarget<'a> {
         self.gift = Some(Gift(self.path));
         // If there is none yet, this is it.
         let own = state.hash_key(*hash_key.as_bytes())?;
+        let mut left = Vec::new();
         if own != *hash_key {
             // A look first: what is there may be somebody's.
             drop(state);
             let there = read(&config, self.path)?;
             let stats = there.store.stats();
-            let is_empty = stats.grey + stats.white == 0 && there.notes.is_empty();
+            // What was counted here is kept.
+            let is_empty = stats.grey + stats.white == 0
+                && there.notes.keys().all(|name| is_note_of_counts(name));
+            if is_empty {
+                left.extend(there.notes.clone());
+            }
             drop(there);
             state = take(self.path)?;
             if is_empty {
@@ -149,8 +158,12 @@ impl<'a> OfflineTarget<'a> {
         }
         let (service, clock) = serve::opened(config, &state)?;
         let service = Arc::new(service);
+        for (_, counts) in left {
+            metrics::take_in(service.store(), clock.now(), counts);
+        }
+        let counts = Offline::begin(service.store());
         let receiver = Receiver::new(Arc::clone(&service), move || clock.now());
-        self.opened = Some(Opened { service, clock, receiver });
+        self.opened = Some(Opened { service, clock, receiver, counts });
         Ok(())
     }
 }
@@ -221,8 +234,12 @@ impl Target for OfflineTarget<'_> {
 
     /// Ends with a snapshot: what was taken in is in one file, and the next start is quick.
     fn finish(&mut self) -> Result<(), String> {
-        let Some(Opened { service, clock, receiver }) = &mut self.opened else { return Ok(()) };
+        let Some(opened) = &mut self.opened else { return Ok(()) };
+        let Opened { service, clock, receiver, counts } = opened;
         receiver.finish().map_err(|error| error.to_string())?;
+        if let Some(counts) = counts.take() {
+            counts.end(clock.now(), service.store(), receiver.taken().new_tuples());
+        }
         service.store().sync(clock.now());
         service.store().snapshot(clock.now())
     }

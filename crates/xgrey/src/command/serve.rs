@@ -192,6 +192,10 @@ impl Server {
             None => service,
         });
         service.set_local_addresses(LocalAddresses::of_this_host());
+        let origin = u64::from_le_bytes(random_bytes()?);
+        if let Err(error) = metrics.begin(clock.now(), service.store(), origin) {
+            tracing::warn!(target: "store", %error, "what is counted will not be kept");
+        }
         let faults = Arc::new(FaultLog::default());
         let contexts = (0..threads).map(|number| {
             let decisions = DecisionLog::new(logging.decisions());
@@ -206,7 +210,7 @@ impl Server {
             }
         });
         let pool = Arc::new(Pool::start(contexts.collect(), Arc::clone(&connections))?);
-        let keeper = Keeper::start(Arc::clone(&service), clock, sync)?;
+        let keeper = Keeper::start(Arc::clone(&service), Arc::clone(&metrics), clock, sync)?;
         let (wishes, reloads) = mpsc::channel(1);
         let control = Control {
             service: Arc::clone(&service),
@@ -283,6 +287,7 @@ impl Server {
         let now = self.clock.now();
         self.connections.sweep(now, &self.timeouts, self.metrics.outside());
         self.service.store().sweep_some(now);
+        self.metrics.tick(now, self.service.store());
         if number.is_multiple_of(LOCAL_ADDRESSES_TICKS) {
             self.service.set_local_addresses(LocalAddresses::of_this_host());
         }
@@ -392,8 +397,8 @@ fn notify_reloading() {
     }
 }
 
-fn random_bytes() -> Result<[u8; 16], Failure> {
-    let mut bytes = [0; 16];
+fn random_bytes<const COUNT: usize>() -> Result<[u8; COUNT], Failure> {
+    let mut bytes = [0; COUNT];
     let mut filled = 0;
     while filled < bytes.len() {
         filled +=

@@ -321,9 +321,7 @@ impl TurnLoop {
         }
         let policy = context.service.policy();
         wait_for(context.service.answer(&policy, now, &queries, scratch, outcomes));
-        for outcome in &*outcomes {
-            context.counters().answer(&outcome.answer);
-        }
+        context.counters().outcomes(now, outcomes);
         context.decisions.write(&policy, now, &queries, outcomes);
         let (mut dues, mut answered) = (dues.iter(), queries.iter().zip(&*outcomes));
         for part in parts {

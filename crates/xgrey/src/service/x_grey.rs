@@ -7,15 +7,20 @@ use greylist::rules::Verdict;
 use greylist::{AcceptReason, Answer, Client, Query, State, Timestamp, Tuple};
 use store::{Placed, StoreError, TupleId, TupleStore};
 
-use super::{FAIL_OPEN, Policy, Scratch, Service};
+use super::{FAIL_OPEN, ListsAsked, Outcome, Policy, Scratch, Service, TupleState};
 
 /// What became of a tuple that was asked to be made white.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LetPass {
     /// It is white.
-    White,
+    White {
+        /// Which lists had a say.
+        lists: ListsAsked,
+        /// What was known of it before.
+        before: TupleState,
+    },
     /// Nothing: a rule decided, or there was no room, or the store could not be asked.
-    Answered(Answer),
+    Answered(Outcome),
 }
 
 impl Service {
@@ -32,39 +37,42 @@ impl Service {
         let judgement = policy.rules.judge(&counted);
         policy.rules.count(&judgement, now);
         let rule = judgement.decided_by();
-        match judgement.verdict() {
-            Verdict::Accept => LetPass::Answered(Answer::Accept(AcceptReason::Rule(rule))),
-            Verdict::Reject => LetPass::Answered(Answer::Reject(rule)),
-            Verdict::Greylist => {
-                let placed = self.make_white(policy, now, query, scratch).await;
-                placed.unwrap_or_else(|error| {
+        let lists = ListsAsked::of(&judgement);
+        let answer = match judgement.verdict() {
+            Verdict::Accept => Answer::Accept(AcceptReason::Rule(rule)),
+            Verdict::Reject => Answer::Reject(rule),
+            Verdict::Greylist => match self.make_white(policy, now, query, scratch).await {
+                Ok((before, Placed::Stored | Placed::Expired)) => {
+                    let before = TupleState::of(before, &policy.timing);
+                    return LetPass::White { lists, before };
+                }
+                Ok((_, Placed::NoRoom)) => Answer::Accept(AcceptReason::NoRoom),
+                Err(error) => {
                     tracing::error!(target: "store", %error, "could not ask the store");
-                    LetPass::Answered(FAIL_OPEN)
-                })
-            }
-        }
+                    FAIL_OPEN
+                }
+            },
+        };
+        LetPass::Answered(Outcome { answer, effect: self.effect(policy, query, &answer), lists })
     }
 
+    /// Says what was known before.
     async fn make_white(
         &self,
         policy: &Policy,
         now: Timestamp,
         query: &Query<'_>,
         scratch: &mut Scratch,
-    ) -> Result<LetPass, StoreError> {
+    ) -> Result<(Option<Tuple>, Placed), StoreError> {
         let key = &mut scratch.key;
         let key = policy.identity.key(self.store.hash_key(), &query.counted(), key);
         let before = self.store.peek(now, key).await?;
         let white = Tuple { state: State::White, since: now };
-        Ok(match self.store.put(now, key, white).await? {
-            Placed::Stored | Placed::Expired => {
-                if before.is_none() {
-                    self.keep_text(now, TupleId::of(key), query);
-                }
-                LetPass::White
-            }
-            Placed::NoRoom => LetPass::Answered(Answer::Accept(AcceptReason::NoRoom)),
-        })
+        let placed = self.store.put(now, key, white).await?;
+        if before.is_none() && placed == Placed::Stored {
+            self.keep_text(now, TupleId::of(key), query);
+        }
+        Ok((before, placed))
     }
 
     /// Forgets the tuple of `query`, and says what was known of it.
@@ -77,10 +85,10 @@ impl Service {
         now: Timestamp,
         query: &Query<'_>,
         scratch: &mut Scratch,
-    ) -> Result<Option<Tuple>, StoreError> {
+    ) -> Result<TupleState, StoreError> {
         let key = &mut scratch.key;
         let key = policy.identity.key(self.store.hash_key(), &query.counted(), key);
-        self.store.forget(now, key).await
+        Ok(TupleState::of(self.store.forget(now, key).await?, &policy.timing))
     }
 
     /// Whether `address` is this host's: loopback, or one of its interfaces'.
