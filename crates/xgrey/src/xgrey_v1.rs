@@ -19,8 +19,6 @@ mod pending;
 mod report;
 mod reports;
 mod stats;
-#[cfg(test)]
-mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
