@@ -21,7 +21,6 @@ mod tests;
 mod upkeep;
 
 use std::io;
-use std::ops::Bound::{Included, Unbounded};
 use std::sync::Arc;
 
 use greylist::{HashKey, Timestamp, Tuple};

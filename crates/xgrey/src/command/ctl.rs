@@ -14,7 +14,6 @@ use serde::de::DeserializeOwned;
 use super::{Failure, control_socket, say};
 use crate::cli::{CtlArgs, CtlCommand, RulesFormat, TupleFormat};
 use crate::control::{Reloaded, Request, Stats, client};
-use crate::thousands::thousands;
 
 /// Asks and prints.
 pub fn run(args: &CtlArgs) -> Result<(), Failure> {
