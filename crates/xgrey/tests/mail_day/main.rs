@@ -162,6 +162,10 @@ fn check_ever(world: &World, now: u64, ever: &Expected, run: &Expected) {
     let totals = world.ever(now);
     check_totals(&totals, ever, now);
     let table = world.look(now).table;
+    let (gone, hand) = (totals.gone(), |hand| totals.hand(hand));
+    let passed = totals.answer("accept", "passed") + hand(Hand::PassedGrey);
+    assert_eq!(totals.first_tries(), passed + gone.grey + table.grey);
+    assert_eq!(passed + hand(Hand::PassedUnknown), gone.white + table.white);
     assert_eq!(table.grey + table.white, ever.tuples_at(now));
     assert_eq!(table.grey + table.white, totals.stored() - totals.gone().all());
     let came = run.tuples_at(run.begun) + run.stored(run.begun..now + 1);

@@ -431,6 +431,35 @@ mod tests {
         assert_eq!(head.lines().last(), Some(last));
     }
 
+    /// Notes each name in `json` that `text` has not.
+    fn unsaid(json: &serde_json::Value, text: &str, out: &mut Vec<String>) {
+        match json {
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    if !text.contains(&format!("`{name}`")) && !text.contains(&format!(".{name}`")) {
+                        out.push(name.clone());
+                    }
+                    unsaid(value, text, out);
+                }
+            }
+            serde_json::Value::Array(entries) => {
+                entries.iter().for_each(|entry| unsaid(entry, text, out));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_documentation_says_what_each_number_means() {
+        let text = include_str!("../../../../../docs/statistics.md");
+        let mut missing = Vec::new();
+        unsaid(&serde_json::to_value(stats()).unwrap(), text, &mut missing);
+        let words = crate::metrics::Event::ALL.map(|(_, word)| word);
+        let words = words.into_iter().chain(crate::metrics::KINDS.map(|(_, reason)| reason));
+        missing.extend(words.filter(|word| !text.contains(&format!("`{word}`"))).map(str::to_owned));
+        assert_eq!(missing, [""; 0]);
+    }
+
     /// Scripts rely on the names.
     #[test]
     fn json_has_all_numbers_under_names_that_stay() {
