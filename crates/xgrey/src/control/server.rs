@@ -17,8 +17,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::stream::{PATIENCE, write_patiently};
 use super::{
-    Answered, DecisionCount, EventCount, LINE_BYTES_MAX, Question, Reloaded, Reply, Request,
-    Stats, TupleStats,
+    Answered, DecisionCount, EventCount, LINE_BYTES_MAX, Question, Reloaded, Reply, Request, Stats,
+    TupleStats,
 };
 use crate::clock::{self, Clock};
 use crate::config::{ListenAddress, Mode};
@@ -141,7 +141,7 @@ impl Control {
         match request {
             Request::Stats => Ok(Answered::Stats(self.stats())),
             Request::ChangeRules(wanted) => {
-                self.change_rules(uid, &wanted).map(Answered::RulesChanged)
+                self.change_rules(uid, wanted).await.map(Answered::RulesChanged)
             }
             Request::Reload => self.reload().await.map(Answered::Reload),
             Request::Explain(question) => {
@@ -153,10 +153,7 @@ impl Control {
             Request::ForgetTuple(named) => self.forget_tuple(&named).await.map(Answered::Changed),
             Request::PassTuple(named) => self.pass_tuple(&named).await.map(Answered::Changed),
             // A stream: see `talk`.
-            Request::Rules(_)
-            | Request::Tuples(_)
-            | Request::Export(_)
-            | Request::Import(_) => {
+            Request::Rules(_) | Request::Tuples(_) | Request::Export(_) | Request::Import(_) => {
                 Err("this can't be answered in one line".to_owned())
             }
         }

@@ -72,7 +72,8 @@ struct Model {
 }
 
 fn exact(text: &str) -> Option<Vec<u8>> {
-    Some(Pattern::parse(List::Sender, text).unwrap().text().as_exact()?.to_vec())
+    let pattern = text.starts_with('=').then(|| Pattern::parse(List::Sender, text).unwrap())?;
+    Some(pattern.text().as_exact()?.to_vec())
 }
 
 fn folded(bytes: &[u8]) -> String {

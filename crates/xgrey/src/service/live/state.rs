@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use greylist::{Secs, Timestamp};
 use greylist::rules::{Hits, List, Origin, RuleRef, RuleSet, RuleSetBuilder, Verdict};
+use greylist::{Secs, Timestamp};
 
 use super::note::{self, Key, LiveRule, Stands, Unreadable};
 use super::{By, Entry, HitsKept, LIVE_RULES_MAX, NotChanged, RuleChange, RuleChanged, What};
@@ -104,7 +104,7 @@ impl State {
         let mut outcomes = Vec::with_capacity(changes.len());
         for RuleChange { list, entry, what, hits: _ } in changes {
             let key = Key::of(*list, entry);
-            let known = staged.get(&key).cloned();
+            let known = staged.get(&key).copied();
             let known = known.unwrap_or_else(|| self.rules.get(&key).copied());
             let configured = self.configured_verdict(key.list, entry);
             let before = known.map_or(configured, |rule| rule.stands.verdict());
@@ -158,7 +158,8 @@ impl State {
         changes: &[RuleChange],
         outcomes: &[RuleChanged],
     ) {
-        for (change, _) in changes.iter().zip(outcomes).filter(|(_, o)| **o != RuleChanged::Nothing) {
+        for (change, _) in changes.iter().zip(outcomes).filter(|(_, o)| **o != RuleChanged::Nothing)
+        {
             self.expect(Key::of(change.list, &change.entry), &change.entry, change.hits);
         }
         for (key, rule) in staged {
