@@ -29,6 +29,8 @@ pub(super) struct State {
     /// The rules of the configuration alone.
     pub(super) configured: RuleSet,
     pub(super) rules: BTreeMap<Key, LiveRule>,
+    /// How many there may be.
+    pub(super) rules_max: usize,
     next_number: u32,
     /// What was changed since the set in force was made.
     pending: BTreeMap<Key, Pending>,
@@ -60,6 +62,7 @@ impl State {
         Self {
             configured: configured.clone(),
             rules: BTreeMap::new(),
+            rules_max: LIVE_RULES_MAX,
             next_number: 0,
             pending: BTreeMap::new(),
             parked: HashMap::new(),
@@ -138,7 +141,7 @@ impl State {
             staged.insert(key, rule);
             outcomes.push(outcome);
         }
-        if self.rules.len() + added > LIVE_RULES_MAX {
+        if self.rules.len() + added > self.rules_max {
             return Err(NotChanged::TooMany);
         }
         Ok((staged, outcomes))
@@ -183,7 +186,7 @@ impl State {
         let (key, entry, rule) = note::read(value)?;
         Ok(match self.rules.get(&key) {
             Some(known) if known.rank() >= rule.rank() => Arrival::Known,
-            None if self.rules.len() >= LIVE_RULES_MAX => Arrival::NoRoom,
+            None if self.rules.len() >= self.rules_max => Arrival::NoRoom,
             _ => Arrival::New { key, entry, rule },
         })
     }
