@@ -139,7 +139,7 @@ impl Control {
         match request {
             Request::Stats => Ok(Answered::Stats(self.stats())),
             Request::ChangeRules(wanted) => {
-                self.change_rules(uid, &wanted).map(Answered::RulesChanged)
+                self.change_rules(uid, wanted).await.map(Answered::RulesChanged)
             }
             Request::Reload => self.reload().await.map(Answered::Reload),
             Request::Explain(question) => {
@@ -151,10 +151,7 @@ impl Control {
             Request::ForgetTuple(named) => self.forget_tuple(&named).await.map(Answered::Changed),
             Request::PassTuple(named) => self.pass_tuple(&named).await.map(Answered::Changed),
             // A stream: see `talk`.
-            Request::Rules(_)
-            | Request::Tuples(_)
-            | Request::Export(_)
-            | Request::Import(_) => {
+            Request::Rules(_) | Request::Tuples(_) | Request::Export(_) | Request::Import(_) => {
                 Err("this can't be answered in one line".to_owned())
             }
         }
