@@ -237,7 +237,7 @@ pub struct Reloaded {
 #[serde(untagged)]
 pub enum Answered {
     /// To [`Request::Stats`].
-    Stats(Stats),
+    Stats(Box<Stats>),
     /// To [`Request::Rules`].
     Rules(Vec<RuleShown>),
     /// To [`Request::Reload`].

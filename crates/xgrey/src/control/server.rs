@@ -131,7 +131,7 @@ fn is_allowed(stream: &UnixStream) -> io::Result<bool> {
 impl Control {
     async fn answer(&self, request: Request) -> Result<Answered, String> {
         match request {
-            Request::Stats => Ok(Answered::Stats(self.stats())),
+            Request::Stats => Ok(Answered::Stats(Box::new(self.stats()))),
             Request::Rules => Ok(Answered::Rules(self.rules())),
             Request::Reload => self.reload().await.map(Answered::Reload),
             Request::Explain(question) => {
