@@ -185,6 +185,8 @@ pub(super) fn listeners(
                 taken.add(ListenAddress::Tcp(listener.address), span, notes);
                 listeners.x_grey.push(listener);
             }
+            // What it needs besides is not known.
+            None if text.protocol.is_some() && text.lacks_address.is_some() => {}
             spoken => {
                 let protocol = match spoken {
                     Some(Spoken::Streams(protocol)) => protocol,
