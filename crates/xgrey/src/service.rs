@@ -11,8 +11,8 @@ mod exempt;
 mod explain;
 mod header;
 mod listing;
-mod live;
 mod lists_asked;
+mod live;
 mod pattern;
 mod tuples;
 mod waiting;
@@ -31,12 +31,12 @@ pub use self::exempt::LocalAddresses;
 pub use self::explain::{Explanation, IdentityShown, PathStep, TupleState, rfc3339};
 use self::header::RecentMessages;
 pub use self::listing::{Extent, Listed, ListingEnd, NotListed, TupleFilter};
+pub use self::lists_asked::ListsAsked;
 use self::live::Live;
 pub use self::live::{
     By, Entry, HitsKept, LIVE_RULES_MAX, NotChanged, RuleChange, RuleChanged, RuleListed, What,
     is_rule_note,
 };
-pub use self::lists_asked::ListsAsked;
 pub use self::pattern::AddressPattern;
 pub use self::tuples::{ChangeError, TextSearch, TextShown, TupleChanged, TupleShown};
 pub use self::waiting::wait_for;

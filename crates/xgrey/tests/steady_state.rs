@@ -12,10 +12,16 @@ use greylist::{HashKey, Secs, Timestamp};
 use store::disk::RealDisk;
 use store::text::{TextConfig, TextLog};
 use wire::postfix::{self, Decoded, Decoder, Request};
+use wire::xgrey_v1::client::encode_request;
+use wire::xgrey_v1::{self, MTA_POSTFIX, Secret, Tuple};
 use xgrey::command::serve;
 use xgrey::config::Config;
-use xgrey::metrics::Counters;
+use xgrey::decision_log::{DecisionLog, Destination, Format};
+use xgrey::listen::{Answers, DATAGRAMS_MAX, Datagram};
+use xgrey::log_sink::LogSink;
+use xgrey::metrics::{Counters, Metrics};
 use xgrey::service::{Outcome, Scratch, Service};
+use xgrey::xgrey_v1::{FrontEnd, Parts};
 
 /// A request as Postfix sends it, for one of many tuples.
 fn request(number: usize) -> Vec<u8> {
@@ -80,7 +86,7 @@ fn a_first_try_allocates_nothing_either_where_its_table_has_room() {
         ask(&service, start, request, &mut kept);
     }
     // All of them are forgotten, and their slots are free.
-    let later = start.after(greylist::Secs::new(86_400));
+    let later = start.after(Secs::new(86_400));
     let counted = allocation_counter::measure(|| {
         for request in &requests {
             ask(&service, later, request, &mut kept);
@@ -98,7 +104,7 @@ fn a_request_in_steady_state_allocates_nothing() {
     let start = Timestamp::from_unix_secs(1_800_000_000);
     let mut kept = Kept::default();
     // The table grows and the scratch buffers find their size.
-    for now in [start, start.after(greylist::Secs::new(30))] {
+    for now in [start, start.after(Secs::new(30))] {
         for request in &requests {
             ask(&service, now, request, &mut kept);
         }
@@ -106,7 +112,7 @@ fn a_request_in_steady_state_allocates_nothing() {
     assert!(kept.replies.starts_with(b"action=DEFER_IF_PERMIT 4.7.1 "), "{:?}", kept.replies);
     // Deferred again, passed for the first time, known: none of them allocates.
     for secs in [59, 61, 62] {
-        let now = start.after(greylist::Secs::new(secs));
+        let now = start.after(Secs::new(secs));
         let counted = allocation_counter::measure(|| {
             for request in &requests {
                 ask(&service, now, request, &mut kept);
@@ -119,7 +125,8 @@ fn a_request_in_steady_state_allocates_nothing() {
 
 /// A question in X-Grey's protocol, for one of many tuples.
 fn question(number: usize) -> Vec<u8> {
-    let (sender, recipient) = (format!("Alice{number}@Example.NET"), format!("bob{number}@example.org"));
+    let (sender, recipient) =
+        (format!("Alice{number}@Example.NET"), format!("bob{number}@example.org"));
     let client = [198, 51, 100, (number % 250) as u8].into();
     let tuple = Tuple { client, sender: sender.as_bytes(), recipient: recipient.as_bytes() };
     let mut datagram = Vec::new();
@@ -155,7 +162,8 @@ fn a_datagram_in_steady_state_allocates_nothing_be_it_good_or_bad() {
     let mut front_end = front_end(service(Config::default()).with_texts(texts));
     let from = SocketAddr::from(([127, 0, 0, 1], 40_000));
     let questions: Vec<Vec<u8>> = (0..1_000).map(question).collect();
-    let wrong: Vec<Vec<u8>> = questions.iter().map(|good| good[..good.len() - 1].to_vec()).collect();
+    let wrong: Vec<Vec<u8>> =
+        questions.iter().map(|good| good[..good.len() - 1].to_vec()).collect();
     let all = questions.iter().zip(&wrong).flat_map(|(good, bad)| [good, bad]);
     let datagrams: Vec<Datagram<'_>> = all.map(|bytes| Datagram { from, bytes }).collect();
     let mut answers = Answers::default();

@@ -118,7 +118,10 @@ fn warn_of_known_secret(listener: &XGreyListener, text: &ListenText<'_>, notes: 
         && is_wide
     {
         notes
-            .warning(word.span(), "other machines may change tuples and rules with a secret that everybody knows")
+            .warning(
+                word.span(),
+                "other machines may change tuples and rules with a secret that everybody knows",
+            )
             .label("with the default secret")
             .help("give this listener and its clients a `secret` of their own")
             .help("or let only this host change anything: changes = \"local\"");
@@ -138,11 +141,7 @@ pub(super) fn not_here(text: &ListenText<'_>, notes: &mut Notes<'_>) {
 }
 
 /// Notes that there are too many.
-pub(super) fn check_number(
-    listeners: &[XGreyListener],
-    span: Range<usize>,
-    notes: &mut Notes<'_>,
-) {
+pub(super) fn check_number(listeners: &[XGreyListener], span: Range<usize>, notes: &mut Notes<'_>) {
     if listeners.len() > LISTENERS_MAX {
         notes
             .error(span, "too many listeners for X-Grey's protocol")

@@ -13,8 +13,8 @@
 
 use greylist::Timestamp;
 use store::CompactStore;
-use store::notes::TooManyNotes;
 use store::journal::Note;
+use store::notes::TooManyNotes;
 
 use super::Hand;
 use super::ledger::{Balance, Ledger};

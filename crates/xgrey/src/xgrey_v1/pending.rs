@@ -63,9 +63,8 @@ impl Pending {
     pub fn take(&self, from: IpAddr, now: Timestamp) -> Option<Report> {
         let from = from.to_canonical();
         let mut asked = self.asked.lock();
-        let at = asked
-            .iter()
-            .position(|asked| asked.from == from && now.since(asked.at) <= PATIENCE)?;
+        let at =
+            asked.iter().position(|asked| asked.from == from && now.since(asked.at) <= PATIENCE)?;
         Some(asked.swap_remove(at).report)
     }
 }

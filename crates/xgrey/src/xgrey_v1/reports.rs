@@ -90,7 +90,13 @@ impl Reports {
         }
     }
 
-    fn give(&self, stream: TcpStream, peer: SocketAddr, report: Report, place: OwnedSemaphorePermit) {
+    fn give(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        report: Report,
+        place: OwnedSemaphorePermit,
+    ) {
         be_nice();
         let given = self.write(&stream, report);
         if let Err(error) = given {

@@ -15,9 +15,7 @@ use crate::place::Place;
 use crate::process::run;
 use crate::server::{Home, Server, Settings};
 use crate::wait::until;
-use crate::x_grey_requests::{
-    greylist, ip_list, list, no_op, said, show, with_mta,
-};
+use crate::x_grey_requests::{greylist, ip_list, list, no_op, said, show, with_mta};
 use crate::x_grey_vectors::{Comparison, vectors};
 
 /// Waits for an answer as long as an honest test can.
@@ -249,11 +247,8 @@ fn a_port_that_another_process_has_is_refused_with_its_name() {
     let (_server, address) = start(&place, "", "");
     let taken = UdpSocket::bind(Place::address()).unwrap();
     for address in [address, taken.local_addr().unwrap()] {
-        let config = format!(
-            "[[listen]]\naddress = \"{}\"\n{}",
-            Place::address(),
-            tables(address, "")
-        );
+        let config =
+            format!("[[listen]]\naddress = \"{}\"\n{}", Place::address(), tables(address, ""));
         let config = place.write("second.toml", &config);
         let ended = Server::run_refused(&place, &config, "state-2", "run-2");
         assert_eq!(ended.code, Some(1), "{}", ended.output);
@@ -293,7 +288,11 @@ fn a_reload_adds_changes_and_removes_such_listeners() {
     let asker = XGreyAsker::new(first);
     assert_eq!(asker.answer(&no_op(1)), "okay");
 
-    server.reload(&config(&format!("{}\n{}", tables(first, "changes = \"off\""), tables(second, ""))));
+    server.reload(&config(&format!(
+        "{}\n{}",
+        tables(first, "changes = \"off\""),
+        tables(second, "")
+    )));
     server.wait_for_output("is in force", 1);
     let change = ip_list("192.0.2.0/24", Some(Action::Accept));
     assert_eq!(asker.answer(&change), "error 3");

@@ -96,7 +96,9 @@ fn thirty_thousand_tuples_over_udp_get_the_answers_that_the_specification_predic
     let place = Place::new();
     let address = Place::address();
     let keys = "profile = \"x-grey\"\nmemory = \"16MiB\"\nexempt_recipients = []\nembargo = \"5h\"";
-    let tables = format!("[[listen]]\nprotocol = \"x-grey\"\naddress = \"{address}\"\n[log]\ndecisions = false\nlevel = \"warn\"");
+    let tables = format!(
+        "[[listen]]\nprotocol = \"x-grey\"\naddress = \"{address}\"\n[log]\ndecisions = false\nlevel = \"warn\""
+    );
     let mut server = Server::start(&place, Settings { keys, tables: &tables });
     let mut rng = Rng::with_seed(SEED);
     let tuples: Vec<Tuple> = (0..TUPLES).map(|number| tuple(&mut rng, number)).collect();

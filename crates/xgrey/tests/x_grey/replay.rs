@@ -126,12 +126,27 @@ fn change(rng: &mut Rng, server: &mut Server, model: &mut Model) -> String {
     let actions = [Some(Action::Greylist), Some(Action::Accept), Some(Action::Reject), None];
     let action = *pick(rng, &actions);
     let networks = [
-        "203.0.113.0/24", "203.0.113.0/25", "203.0.113.7/32", "198.51.100.0/24", "10.0.0.0/16",
-        "10.0.64.0/18", "10.0.64.0/32", "0.0.0.0/0",
+        "203.0.113.0/24",
+        "203.0.113.0/25",
+        "203.0.113.7/32",
+        "198.51.100.0/24",
+        "10.0.0.0/16",
+        "10.0.64.0/18",
+        "10.0.64.0/32",
+        "0.0.0.0/0",
     ];
     let texts = [
-        "grey@example.com", "Alice7@example.net", "postmaster", "", "example.com", "EXAMPLE.com",
-        "mail.example.com", "a@example.org", "example.org", "default", "Default",
+        "grey@example.com",
+        "Alice7@example.net",
+        "postmaster",
+        "",
+        "example.com",
+        "EXAMPLE.com",
+        "mail.example.com",
+        "a@example.org",
+        "example.org",
+        "default",
+        "Default",
     ];
     let answer;
     let done;
@@ -183,15 +198,18 @@ fn thirty_thousand_tuples_get_the_answers_that_the_specification_predicts() {
             let (batch, later) = rest.split_at(rng.usize(1..=64).min(rest.len()));
             rest = later;
             asked += batch.len();
-            let datagrams: Vec<_> = batch.iter().map(|&(ask, number)| {
-                let Tuple { client, sender, recipient } = &tuples[number];
-                let client = client.to_string();
-                match ask {
-                    Ask::Greylist => greylist(&client, sender, recipient),
-                    Ask::Whitelist => whitelist(&client, sender, recipient),
-                    Ask::Remove => remove(&client, sender, recipient),
-                }
-            }).collect();
+            let datagrams: Vec<_> = batch
+                .iter()
+                .map(|&(ask, number)| {
+                    let Tuple { client, sender, recipient } = &tuples[number];
+                    let client = client.to_string();
+                    match ask {
+                        Ask::Greylist => greylist(&client, sender, recipient),
+                        Ask::Whitelist => whitelist(&client, sender, recipient),
+                        Ask::Remove => remove(&client, sender, recipient),
+                    }
+                })
+                .collect();
             let answers = server.ask_all(&datagrams);
             for (&(ask, number), answer) in batch.iter().zip(answers) {
                 let (action, why) = model.ask(now, ask, &tuples[number]);

@@ -51,7 +51,8 @@ fn a_tuple_that_was_forgotten_and_came_again_is_shown_once_as_it_is_now() {
 
 #[test]
 fn a_white_tuple_shows_its_first_try_and_about_its_last_use() {
-    let mut server = Server::new("memory = \"2MiB\"\nembargo = \"10s\"\nwindow = \"1h\"\nlifetime = \"1h\"");
+    let mut server =
+        Server::new("memory = \"2MiB\"\nembargo = \"10s\"\nwindow = \"1h\"\nlifetime = \"1h\"");
     let query = greylist("2001:db8::7", &"x".repeat(200), "");
     server.ask(&query);
     let first = server.now().as_unix_secs();

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use wire::xgrey_v1::client::encode_request;
 use wire::xgrey_v1::{
-    Action, Asked, Change, Decoded, MTA_CONTROL, MTA_POSTFIX, Report, Request, Secret, TextList, Tuple,
-    decode,
+    Action, Asked, Change, Decoded, MTA_CONTROL, MTA_POSTFIX, Report, Request, Secret, TextList,
+    Tuple, decode,
 };
 
 fn datagram(mta: u16, request: &Request<'_>) -> Vec<u8> {

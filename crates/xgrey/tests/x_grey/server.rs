@@ -120,10 +120,8 @@ impl Server {
 
     /// What is answered to many at once: one answer each.
     pub(crate) fn ask_all(&mut self, datagrams: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let batch: Vec<_> = datagrams
-            .iter()
-            .map(|datagram| Datagram { from: ASKER, bytes: datagram })
-            .collect();
+        let batch: Vec<_> =
+            datagrams.iter().map(|datagram| Datagram { from: ASKER, bytes: datagram }).collect();
         self.front_end.answer(self.now, &batch, &mut self.answers);
         let mut answered = vec![Vec::new(); datagrams.len()];
         for (number, answer) in self.answers.iter() {

@@ -62,9 +62,9 @@ impl Said {
         let word = |at: usize| u16::from_be_bytes([answer[at], answer[at + 1]]);
         assert_eq!(word(4), 0x0101, "answers say their version");
         let (mta, answer_type) = (word(6), word(8));
-        let numbers = || answer[12..].chunks_exact(4).map(|four| {
-            u32::from_be_bytes(four.try_into().unwrap())
-        });
+        let numbers = || {
+            answer[12..].chunks_exact(4).map(|four| u32::from_be_bytes(four.try_into().unwrap()))
+        };
         match answer_type {
             9 => {
                 assert_eq!(answer.len(), 176);
@@ -190,8 +190,7 @@ impl Comparison {
         }
         let theirs = Said::of(vector, vector.response.as_deref());
         let ours = Said::of(vector, answer);
-        let (difference, listed) =
-            (theirs.difference(&ours), self.listed.remove(&vector.name));
+        let (difference, listed) = (theirs.difference(&ours), self.listed.remove(&vector.name));
         if difference != listed {
             let said = |what: &Option<String>| what.clone().unwrap_or("(none)".to_owned());
             self.wrong.push(format!(
@@ -212,7 +211,8 @@ impl Comparison {
     /// The same; and every difference that is written was looked at.
     pub(crate) fn end_of_all(mut self) {
         let unseen = std::mem::take(&mut self.listed).into_keys();
-        self.wrong.extend(unseen.map(|name| format!("{name} is listed, and there is no such vector")));
+        self.wrong
+            .extend(unseen.map(|name| format!("{name} is listed, and there is no such vector")));
         self.end();
     }
 }

@@ -42,9 +42,8 @@ impl Listeners {
         wanted: &[Listener],
         x_grey: &[XGreyListener],
     ) -> Result<(), BindError> {
-        let is_new = |listener: &&XGreyListener| {
-            !self.x_grey.iter().any(|running| running.is_at(listener))
-        };
+        let is_new =
+            |listener: &&XGreyListener| !self.x_grey.iter().any(|running| running.is_at(listener));
         let bind = |listener| BoundXGrey::bind(listener, &self.parts);
         let bound_x_grey = x_grey.iter().filter(is_new).map(bind).collect::<Result<Vec<_>, _>>()?;
         let mut bound = Vec::new();

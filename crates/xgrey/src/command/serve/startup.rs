@@ -57,7 +57,10 @@ impl fmt::Display for Summary {
             rows.push(("listens on", format!("{address}, for Postfix's check_policy_service")));
         }
         for address in &self.x_grey {
-            rows.push(("listens on", format!("{address} (UDP), for X-Grey's pfc, smc and gld-mcp")));
+            rows.push((
+                "listens on",
+                format!("{address} (UDP), for X-Grey's pfc, smc and gld-mcp"),
+            ));
         }
         rows.push(("configuration", self.configuration.clone()));
         rows.push(("settings", self.settings.clone()));

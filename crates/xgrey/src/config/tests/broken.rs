@@ -107,7 +107,8 @@ fn a_listener_is_refused_with_what_it_needs() {
 
 #[test]
 fn a_listener_for_x_grey_is_refused_with_what_it_needs() {
-    let long_secret = format!("[[listen]]\nprotocol = \"x-grey\"\nsecret = \"{}\"", "x".repeat(256));
+    let long_secret =
+        format!("[[listen]]\nprotocol = \"x-grey\"\nsecret = \"{}\"", "x".repeat(256));
     let many = "[[listen]]\nprotocol = \"x-grey\"\naddress = \"[::1]:0\"\n".repeat(17);
     assert_said!(said(&[
         "[[listen]]\nprotocol = \"xgrey\"",

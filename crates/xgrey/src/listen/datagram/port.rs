@@ -83,7 +83,8 @@ impl Port {
             address,
             room: make_room(&first).map_err(io_error)?,
             sockets: vec![first],
-            reports: listen_tcp(address).map_err(|error| BindError::at(&ListenAddress::Tcp(address), error))?,
+            reports: listen_tcp(address)
+                .map_err(|error| BindError::at(&ListenAddress::Tcp(address), error))?,
         };
         if sockets > 1 {
             sockopt::set_socket_reuseport(&port.sockets[0], true)
