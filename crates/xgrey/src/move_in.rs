@@ -12,6 +12,8 @@
 //! Never knows: how a line is written (that is `wire`'s), where what is found goes.
 
 mod remote;
+#[cfg(test)]
+mod tests;
 mod x_grey;
 
 use std::collections::{BTreeMap, HashSet};
@@ -356,7 +358,7 @@ pub fn move_in<T: Target>(
             Next::Line(line) => (line, x_grey::found(kind, line, together.now)),
             // A list may have been written by hand, and its last line's end forgotten. Tuples were
             // written by a program: there the rest of the line is missing.
-            Next::Cut(line) if !is_of_tuples(kind) => {
+            Next::Cut(line) if !kind.is_of_tuples() => {
                 (line, x_grey::found(kind, line, together.now))
             }
             Next::Cut(line) => (line, Err(Reason::Cut)),
@@ -386,9 +388,4 @@ pub fn move_in<T: Target>(
         taken.map_err(|error| MoveError::Target { line: number, error })?;
     };
     Ok(Outcome { left_out, timed, ending, lines: lines.number(), bytes: lines.bytes() })
-}
-
-/// Whether such a file has tuples, and not rules.
-fn is_of_tuples(kind: FileKind) -> bool {
-    matches!(kind, FileKind::Whitelist | FileKind::Dump)
 }

@@ -7,9 +7,8 @@ use greylist::rules::Verdict;
 use super::{MovedTuple, RuleTally, Taken, Target};
 use crate::backup;
 use crate::control::client::{ControlError, ask};
-use crate::control::rules::DEFAULT_ENTRY;
 use crate::control::{ChangeRulesWanted, LINE_BYTES_MAX, Request, RuleChangeText, RulesChanged};
-use crate::service::{Entry, RuleChange, RuleChanged, What};
+use crate::service::{RuleChange, RuleChanged, What};
 
 /// Changes that are sent together take so many bytes at most as JSON, estimated from above: each
 /// byte of an entry may take two.
@@ -84,7 +83,7 @@ impl Target for RemoteTarget<'_> {
     }
 
     fn take_rule(&mut self, change: RuleChange) -> Result<(), ControlError> {
-        let text = in_words(&change);
+        let text = RuleChangeText::of(&change);
         let bytes = 2 * text.entry.len() + CHANGE_BYTES;
         if self.bytes + bytes > REQUEST_BYTES_MAX {
             self.flush(true)?;
@@ -106,18 +105,4 @@ impl Target for RemoteTarget<'_> {
         let tuples = self.tuples.as_ref().map(backup::Target::taken).unwrap_or_default();
         Taken { tuples: tuples.texts, rules: self.rules, not_kept: self.not_kept.clone() }
     }
-}
-
-/// A change as the control socket has it.
-fn in_words(change: &RuleChange) -> RuleChangeText {
-    let entry = match &change.entry {
-        Entry::Default => DEFAULT_ENTRY.to_owned(),
-        Entry::Pattern(pattern) => pattern.to_string(),
-    };
-    let verdict = match change.what {
-        What::Set(verdict) => verdict.word(),
-        What::Remove => "remove",
-        What::AsConfigured => "configured",
-    };
-    RuleChangeText { list: change.list.word().to_owned(), entry, verdict: verdict.to_owned() }
 }

@@ -192,3 +192,62 @@ fn summary(taken: &Taken, total: &Total) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::xgrey_v1::files::BadLine;
+
+    use super::*;
+    use crate::move_in::Reason;
+
+    #[test]
+    fn what_moving_in_came_to_reads_well() {
+        let tuples =
+            Tally { new: 61_234, changed: 12, known: 3, expired: 1_000, ..Tally::default() };
+        let rules = RuleTally { added: 200, replaced: 2, known: 5, removed: 1 };
+        let left_out = [
+            (ReasonKind::Removed, 4),
+            (ReasonKind::Ipv6Lost, 17),
+            (ReasonKind::Ambiguous, 2),
+            (ReasonKind::NotUnderstood, 1_002),
+        ];
+        let many = Taken { tuples, rules, not_kept: Some("the disk is full".to_owned()) };
+        let total = Total { left_out: left_out.into(), timed: 60_000, is_stopped: false };
+        let full = Tally { no_room: 7, unusable: 1, ..Tally::default() };
+        let full = Taken { tuples: full, ..Taken::default() };
+        let none = Total::default();
+        let said =
+            [summary(&many, &total), summary(&full, &none), summary(&Taken::default(), &none)];
+        insta::assert_snapshot!(said.join("----\n"));
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_line_by_line_and_then_counted() {
+        let line =
+            |number, reason, start: &str| LeftOutLine { number, reason, start: start.into() };
+        let told = vec![
+            line(17, Reason::Removed, "192.0.2.3 a@example.com b@example.net WD--- 1 2"),
+            line(18, Reason::Line(BadLine::Flags), "192.0.2.3 a@example.com b@example.net x 1 2"),
+        ];
+        let counts = [(ReasonKind::Removed, 1), (ReasonKind::NotUnderstood, 1_002)].into();
+        insta::assert_snapshot!(complaints("dump.txt", &LeftOut { counts, told }));
+        assert_eq!(complaints("dump.txt", &LeftOut::default()), "");
+    }
+
+    #[test]
+    fn a_file_is_what_is_said_or_what_its_name_says() {
+        let of = |name: &str, said| kind(Path::new(name), said).ok();
+        assert_eq!(of("/var/state/gld/dump.txt", None), Some(FileKind::Dump));
+        assert_eq!(of("dump.txt", Some(FileKind::Whitelist)), Some(FileKind::Whitelist));
+        let Err(Failure::Usage(why)) = kind(Path::new("-"), None) else { panic!("known") };
+        insta::assert_snapshot!(why);
+    }
+
+    #[test]
+    fn why_no_more_was_taken_in_is_said() {
+        let read = MoveError::Read { line: 5, error: std::io::Error::other("bad sector") };
+        let target = MoveError::Target { line: 1_234, error: "the service has ended" };
+        let said: [String; 2] = [read, target].map(|error| refusal("dump.txt", &error));
+        insta::assert_snapshot!(said.join("\n"));
+    }
+}
