@@ -19,7 +19,8 @@ use crate::backup::{Entry, Header, Receiver, Taken, Target, Terms};
 use crate::clock::Clock;
 use crate::config::{Config, Keeping};
 use crate::metrics::{self, Offline, is_note_of_counts};
-use crate::service::Service;
+use crate::move_in::{self, MovedTuple, RuleTally};
+use crate::service::{By, RuleChange, Service};
 use crate::state_dir::{StateDir, StateError};
 
 /// What is said of damage and doubts goes to standard error, without times: it is read at once.
@@ -107,6 +108,8 @@ struct Opened {
     receiver: Receiver,
     /// What has been counted here, if a service ran here before.
     counts: Option<Offline>,
+    /// What became of rules that moved in.
+    rules: RuleTally,
 }
 
 impl<'a> OfflineTarget<'a> {
@@ -155,15 +158,36 @@ impl<'a> OfflineTarget<'a> {
                 );
             }
         }
-        let (service, clock) = serve::opened(config, &state)?;
+        self.opened = Some(Opened::of(config, &state, left)?);
+        Ok(())
+    }
+
+    /// Opens the directory as it is, for what is no export. One that is new gets a hash key of its
+    /// own.
+    pub(super) fn open_as_it_is(&mut self) -> Result<(), Failure> {
+        let Some(config) = self.config.take() else { return Ok(()) };
+        let state = take(self.path)?;
+        self.gift = Some(Gift(self.path));
+        self.opened = Some(Opened::of(config, &state, Vec::new())?);
+        Ok(())
+    }
+}
+
+impl Opened {
+    /// With `left`, the notes of counts that were kept there under another hash key.
+    fn of(
+        config: Config,
+        state: &Arc<StateDir>,
+        left: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, Failure> {
+        let (service, clock) = serve::opened(config, state)?;
         let service = Arc::new(service);
         for (_, counts) in left {
             metrics::take_in(service.store(), clock.now(), counts);
         }
         let counts = Offline::begin(service.store());
         let receiver = Receiver::new(Arc::clone(&service), move || clock.now());
-        self.opened = Some(Opened { service, clock, receiver, counts });
-        Ok(())
+        Ok(Self { service, clock, receiver, counts, rules: RuleTally::default() })
     }
 }
 
@@ -234,7 +258,7 @@ impl Target for OfflineTarget<'_> {
     /// Ends with a snapshot: what was taken in is in one file, and the next start is quick.
     fn finish(&mut self) -> Result<(), String> {
         let Some(opened) = &mut self.opened else { return Ok(()) };
-        let Opened { service, clock, receiver, counts } = opened;
+        let Opened { service, clock, receiver, counts, .. } = opened;
         receiver.finish().map_err(|error| error.to_string())?;
         if let Some(counts) = counts.take() {
             counts.end(clock.now(), service.store(), receiver.taken().new_tuples());
@@ -245,6 +269,34 @@ impl Target for OfflineTarget<'_> {
 
     fn taken(&self) -> Taken {
         self.opened.as_ref().map(|opened| opened.receiver.taken()).unwrap_or_default()
+    }
+}
+
+impl move_in::Target for OfflineTarget<'_> {
+    type Error = String;
+
+    fn take_tuple(&mut self, tuple: &MovedTuple<'_>) -> Result<(), String> {
+        Target::take(self, Entry::Text(tuple.as_text()))
+    }
+
+    fn take_rule(&mut self, change: RuleChange) -> Result<(), String> {
+        let opened = self.opened.as_mut().ok_or("the state directory is not open")?;
+        let by = By::Control { uid: nix::unistd::getuid().as_raw() };
+        let mut done = Vec::new();
+        let changes = std::slice::from_ref(&change);
+        let changed = opened.service.change_rules(opened.clock.now(), by, changes, &mut done);
+        changed.map_err(|error| error.to_string())?;
+        done.into_iter().for_each(|done| opened.rules.count(change.what, done));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        Target::finish(self)
+    }
+
+    fn taken(&self) -> move_in::Taken {
+        let rules = self.opened.as_ref().map(|opened| opened.rules).unwrap_or_default();
+        move_in::Taken { tuples: Target::taken(self).texts, rules, not_kept: None }
     }
 }
 

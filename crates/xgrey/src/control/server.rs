@@ -109,7 +109,11 @@ async fn talk(stream: UnixStream, control: &Control) -> io::Result<()> {
                 }
             },
             (true, Ok(Request::Import(offered))) => {
-                control.import(&mut stream, &offered).await?;
+                control.import(&mut stream, Some(&offered)).await?;
+                continue;
+            }
+            (true, Ok(Request::ImportTexts)) => {
+                control.import(&mut stream, None).await?;
                 continue;
             }
             (true, Ok(Request::Rules(wanted))) => {
@@ -151,7 +155,11 @@ impl Control {
             Request::ForgetTuple(named) => self.forget_tuple(&named).await.map(Answered::Changed),
             Request::PassTuple(named) => self.pass_tuple(&named).await.map(Answered::Changed),
             // A stream: see `talk`.
-            Request::Rules(_) | Request::Tuples(_) | Request::Export(_) | Request::Import(_) => {
+            Request::Rules(_)
+            | Request::Tuples(_)
+            | Request::Export(_)
+            | Request::Import(_)
+            | Request::ImportTexts => {
                 Err("this can't be answered in one line".to_owned())
             }
         }
