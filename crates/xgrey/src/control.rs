@@ -10,6 +10,7 @@
 pub mod backup;
 pub mod client;
 pub mod conversation;
+pub mod rules;
 pub mod server;
 pub mod stream;
 pub mod tuples;
@@ -19,6 +20,10 @@ use serde::{Deserialize, Serialize};
 use crate::service::{Explanation, TupleChanged, TupleShown};
 
 pub use self::backup::{ExportWanted, ImportOffered};
+pub use self::rules::{
+    ChangeRulesWanted, RuleChangeText, RuleChangedText, RuleShown, RulesChanged, RulesListed,
+    RulesWanted,
+};
 pub use self::tuples::{StateWanted, TupleListed, TupleNamed, TuplesListed, TuplesWanted};
 
 /// The control socket's name in the runtime directory.
@@ -33,8 +38,10 @@ pub const LINE_BYTES_MAX: u64 = 16 * 1024;
 pub enum Request {
     /// What has been counted: [`Stats`].
     Stats,
-    /// All rules with their hits: a list of [`RuleShown`].
-    Rules,
+    /// Rules with their hits: a stream of [`RuleShown`] and at its end [`RulesListed`].
+    Rules(RulesWanted),
+    /// Set rules, or remove them: [`RulesChanged`].
+    ChangeRules(ChangeRulesWanted),
     /// Take the configuration anew: [`Reloaded`].
     Reload,
     /// What would be answered: an [`Explanation`].
@@ -185,21 +192,6 @@ pub struct TupleStats {
     pub no_room: u64,
 }
 
-/// One rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RuleShown {
-    /// The list it stands in, such as `sender-domain`.
-    pub list: String,
-    /// `accept`, `reject` or `greylist`.
-    pub verdict: String,
-    /// What it matches; `default` for a list's default.
-    pub pattern: String,
-    /// How often it matched since the start.
-    pub hits: u64,
-    /// Where it is written.
-    pub origin: Option<String>,
-}
-
 /// What a reload did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
@@ -217,8 +209,8 @@ pub struct Reloaded {
 pub enum Answered {
     /// To [`Request::Stats`].
     Stats(Stats),
-    /// To [`Request::Rules`].
-    Rules(Vec<RuleShown>),
+    /// To [`Request::ChangeRules`].
+    RulesChanged(RulesChanged),
     /// To [`Request::Reload`].
     Reload(Reloaded),
     /// To [`Request::Explain`].

@@ -11,6 +11,7 @@ mod exempt;
 mod explain;
 mod header;
 mod listing;
+mod live;
 mod pattern;
 mod tuples;
 
@@ -27,6 +28,9 @@ pub use self::exempt::LocalAddresses;
 pub use self::explain::{Explanation, IdentityShown, PathStep, TupleState};
 use self::header::RecentMessages;
 pub use self::listing::{Extent, Listed, ListingEnd, NotListed, TupleFilter};
+pub use self::live::{
+    By, Entry, HitsKept, LIVE_RULES_MAX, NotChanged, RuleChange, RuleChanged, What,
+};
 pub use self::pattern::AddressPattern;
 pub use self::tuples::{ChangeError, TextSearch, TextShown, TupleChanged, TupleShown};
 use crate::config::{Exempt, Mode};

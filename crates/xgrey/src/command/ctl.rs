@@ -1,6 +1,7 @@
 //! `xgrey ctl`: talks to the running service.
 
 mod columns;
+mod rules;
 mod tuple;
 mod tuples;
 
@@ -10,8 +11,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::de::DeserializeOwned;
 
 use super::{Failure, control_socket, say};
-use crate::cli::{CtlArgs, CtlCommand, TupleFormat};
-use crate::control::{DiskStats, Reloaded, Request, RuleShown, Stats, client};
+use crate::cli::{CtlArgs, CtlCommand, RulesFormat, TupleFormat};
+use crate::control::{DiskStats, Reloaded, Request, Stats, client};
 use crate::thousands::thousands;
 
 /// Asks and prints.
@@ -19,7 +20,15 @@ pub fn run(args: &CtlArgs) -> Result<(), Failure> {
     let socket = control_socket(&args.control);
     match &args.command {
         CtlCommand::Stats => ask(args, &Request::Stats, |stats: Stats| show_stats(&stats)),
-        CtlCommand::Rules => ask(args, &Request::Rules, |rules: Vec<RuleShown>| show_rules(&rules)),
+        CtlCommand::Rules(wanted) => {
+            let format = match (wanted.format, args.control.json) {
+                (None, false) => RulesFormat::Table,
+                (Some(format), false) => format,
+                (None | Some(RulesFormat::Json), true) => RulesFormat::Json,
+                (Some(_), true) => return Err(contradiction()),
+            };
+            rules::run(&socket, wanted, format)
+        }
         CtlCommand::Reload => {
             ask(args, &Request::Reload, |reloaded: Reloaded| show_reloaded(&reloaded))
         }
@@ -28,10 +37,7 @@ pub fn run(args: &CtlArgs) -> Result<(), Failure> {
                 (None, false) => TupleFormat::Table,
                 (Some(format), false) => format,
                 (None | Some(TupleFormat::Json), true) => TupleFormat::Json,
-                (Some(_), true) => {
-                    let why = "--json and --format say different things: leave one out";
-                    return Err(Failure::Usage(format!("xgrey: {why}")));
-                }
+                (Some(_), true) => return Err(contradiction()),
             };
             tuples::run(&socket, tuples, format)
         }
@@ -40,6 +46,10 @@ pub fn run(args: &CtlArgs) -> Result<(), Failure> {
             tuple::run(&socket, command, form)
         }
     }
+}
+
+fn contradiction() -> Failure {
+    Failure::Usage("xgrey: --json and --format say different things: leave one out".to_owned())
 }
 
 /// Asks what is answered in one piece, and prints it in words or as it came.
@@ -152,15 +162,6 @@ fn show_disk(disk: &DiskStats) -> String {
     out
 }
 
-fn show_rules(rules: &[RuleShown]) -> String {
-    let mut shown = table(["list", "verdict", "pattern", "hits", "written in"]);
-    for rule in rules {
-        let origin = rule.origin.as_deref().unwrap_or("");
-        shown.add_row([&rule.list, &rule.verdict, &rule.pattern, &thousands(rule.hits), origin]);
-    }
-    right_aligned(shown, &[3])
-}
-
 fn show_reloaded(reloaded: &Reloaded) -> String {
     let mut out = format!("{} is in force: {}\n", reloaded.configuration, reloaded.settings);
     for note in &reloaded.notes {
@@ -245,22 +246,5 @@ mod tests {
             },
         };
         insta::assert_snapshot!(show_stats(&stats));
-    }
-
-    #[test]
-    fn rules_show_their_hits_and_where_they_are_written() {
-        let rule =
-            |list: &str, verdict: &str, pattern: &str, hits, origin: Option<&str>| RuleShown {
-                list: list.to_owned(),
-                verdict: verdict.to_owned(),
-                pattern: pattern.to_owned(),
-                hits,
-                origin: origin.map(str::to_owned),
-            };
-        insta::assert_snapshot!(show_rules(&[
-            rule("client", "accept", "192.0.2.0/24", 12_345, Some("/etc/xgrey/xgrey.toml:12")),
-            rule("client", "greylist", "default", 1_000_000, None),
-            rule("sender-domain", "reject", ".example.net", 0, Some("rules.d/10-local.rules:3")),
-        ]));
     }
 }
