@@ -4,6 +4,7 @@
 pub mod check;
 pub mod lists;
 pub mod show;
+pub mod words;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -251,7 +252,12 @@ pub struct CtlArgs {
 
 /// One line of the shell: the same commands, and how to leave.
 #[derive(Debug, Parser)]
-#[command(name = "xgrey ctl", multicall = true, after_help = SHELL_HELP)]
+#[command(
+    name = "xgrey ctl",
+    multicall = true,
+    disable_help_subcommand = true,
+    after_help = SHELL_HELP
+)]
 pub struct ShellLine {
     /// JSON instead of tables and sentences
     #[arg(long, global = true)]
@@ -267,6 +273,13 @@ pub enum ShellCommand {
     /// What can be asked without a shell, too.
     #[command(flatten)]
     Ctl(CtlCommand),
+    /// Say what there is, or more about one command
+    #[command(alias = "?")]
+    Help {
+        /// The command, such as `iplist` or `show tuples`
+        #[arg(value_name = "COMMAND", num_args = 0..)]
+        words: Vec<String>,
+    },
     /// Leave the shell; so does the end of the input (^D)
     #[command(alias = "quit")]
     Exit,
@@ -301,31 +314,43 @@ pub enum CtlCommand {
         what: ShowCommand,
     },
     /// Change the list of client addresses: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl iplist accept 192.0.2.0/24")]
     Iplist(NetworkListArgs),
     /// Change the list of recipients, byte for byte: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl to accept bob@example.org")]
     To(ExactListArgs),
     /// Change the list of recipients' domains, byte for byte: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl to-domain reject example.com")]
     ToDomain(ExactListArgs),
     /// Change the list of senders, byte for byte: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl from accept alice@example.net")]
     From(ExactListArgs),
     /// Change the list of senders' domains, byte for byte: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl from-domain reject example.com")]
     FromDomain(ExactListArgs),
     /// Change the list of client addresses
+    #[command(after_help = "Example:\n  xgrey ctl client accept 2001:db8::/32")]
     Client(NetworkListArgs),
     /// Change the list of confirmed host names of clients
+    #[command(after_help = "Example:\n  xgrey ctl client-name accept .example.net")]
     ClientName(PatternListArgs),
     /// Change the list of senders
+    #[command(after_help = "Example:\n  xgrey ctl sender accept alice@example.net")]
     Sender(PatternListArgs),
     /// Change the list of senders' domains
+    #[command(after_help = "Example:\n  xgrey ctl sender-domain reject .example.com")]
     SenderDomain(PatternListArgs),
     /// Change the list of recipients
+    #[command(after_help = "Example:\n  xgrey ctl recipient greylist bob@example.org")]
     Recipient(PatternListArgs),
     /// Change the list of recipients' domains
+    #[command(after_help = "Example:\n  xgrey ctl recipient-domain accept example.org")]
     RecipientDomain(PatternListArgs),
     /// Take in a rules file: all of it, or nothing if a line is wrong
     #[command(after_help = lists::FILE_HELP)]
     File(FileArgs),
     /// Show something again each second, until a key is pressed
+    #[command(after_help = "Example:\n  xgrey ctl watch show iplist")]
     Watch {
         /// A command that shows something [default: stats]
         #[arg(
