@@ -192,8 +192,10 @@ pub struct CompactStats {
     pub evicted_grey: u64,
     /// White tuples given up since white held more than its share.
     pub evicted_white: u64,
-    /// Tuples whose window or lifetime was over.
-    pub expired: u64,
+    /// Grey tuples whose window was over: they never came back in time.
+    pub expired_grey: u64,
+    /// White tuples whose lifetime was over.
+    pub expired_white: u64,
     /// New tuples that could not be remembered, and so were accepted.
     pub no_room: u64,
     /// Times that a shard's table was built anew in another size.
@@ -417,6 +419,16 @@ impl CompactStore {
         self.ground.trim_heap();
     }
 
+    /// Sweeps all shards: what there is has not expired at `now`. Holds one lock at a time. Takes as
+    /// long as it takes to pass over all slots: seconds for billions of them.
+    pub fn sweep_all(&self, now: Timestamp) {
+        let now = self.advance(now);
+        for shard in &self.shards {
+            shard.0.lock().sweep(now);
+        }
+        self.ground.trim_heap();
+    }
+
     /// Goes by another timing from now on. Each tuple keeps its time, to the old unit or the new
     /// one, whichever is coarser. Shards change over one after the other, each for as long as it
     /// takes to pass over its slots.
@@ -483,12 +495,18 @@ impl CompactStore {
 }
 
 impl CompactStats {
+    /// Tuples whose window or lifetime was over.
+    pub const fn expired(&self) -> u64 {
+        self.expired_grey + self.expired_white
+    }
+
     fn add(&mut self, tally: &Tally) {
         self.grey += u64::from(tally.grey);
         self.white += u64::from(tally.white);
         self.evicted_grey += tally.evicted_grey;
         self.evicted_white += tally.evicted_white;
-        self.expired += tally.expired;
+        self.expired_grey += tally.expired_grey;
+        self.expired_white += tally.expired_white;
         self.no_room += tally.no_room;
         self.rebuilds += tally.rebuilds;
     }

@@ -22,6 +22,7 @@ mod upkeep;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound::{Included, Unbounded};
 use std::sync::Arc;
 
 use greylist::{HashKey, Timestamp, Tuple};
@@ -178,6 +179,22 @@ impl CompactStore {
         let Some(durable) = self.durable() else { return Vec::new() };
         let notes = durable.notes.lock();
         notes.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// The note of that name, if there is one.
+    pub fn note(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.durable()?.notes.lock().get(name).cloned()
+    }
+
+    /// The notes whose names begin with `prefix`, by name.
+    pub fn notes_under(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let Some(durable) = self.durable() else { return Vec::new() };
+        let notes = durable.notes.lock();
+        notes
+            .range::<[u8], _>((Included(prefix), Unbounded))
+            .take_while(|(name, _)| name.starts_with(prefix))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// How it stands with what outlives the process. `None`: nothing does.

@@ -12,17 +12,22 @@ pub mod client;
 pub mod conversation;
 pub mod rules;
 pub mod server;
+mod stats;
 pub mod stream;
 pub mod tuples;
 
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::XGreyStats;
 use crate::service::{Explanation, TupleChanged, TupleShown};
 
 pub use self::backup::{ExportWanted, ImportOffered};
 pub use self::rules::{
     ChangeRulesWanted, RuleChangeText, RuleChangedText, RuleShown, RulesChanged, RulesListed,
     RulesWanted,
+};
+pub use self::stats::{
+    Counted, ListCount, Rate, RateCount, SinceEver, TupleCounts, WaitCount, Waits,
 };
 pub use self::tuples::{StateWanted, TupleListed, TupleNamed, TuplesListed, TuplesWanted};
 
@@ -85,7 +90,7 @@ pub enum Reply<T> {
     Error(String),
 }
 
-/// The answer to [`Request::Stats`]. Counts are since the start.
+/// The answer to [`Request::Stats`]. Counts are since the start, unless they say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Version of the running program.
@@ -104,6 +109,18 @@ pub struct Stats {
     pub tuples: TupleStats,
     /// What of it outlives the process.
     pub disk: DiskStats,
+    /// When the service started: RFC 3339, UTC.
+    pub started: String,
+    /// Now: RFC 3339, UTC.
+    pub now: String,
+    /// All that was counted since the start; `decisions` and `events` again among it.
+    pub since_start: Counted,
+    /// The same, over all starts.
+    pub since_ever: SinceEver,
+    /// Queries a second, a minute and an hour.
+    pub rates: Vec<Rate>,
+    /// X-Grey's own 41 numbers.
+    pub x_grey: XGreyStats,
 }
 
 /// What of the tuples outlives the process.
@@ -182,8 +199,12 @@ pub struct TupleStats {
     pub bytes_max: u64,
     /// Whether full tables lie on huge pages, in words; why not, if they don't.
     pub huge_pages: String,
-    /// Tuples whose time was over.
+    /// Tuples whose time was over: grey and white ones together.
     pub expired: u64,
+    /// Of these, those that were grey.
+    pub expired_grey: u64,
+    /// Of these, those that were white.
+    pub expired_white: u64,
     /// Grey tuples forgotten before their time, for want of room.
     pub evicted_grey: u64,
     /// White tuples forgotten before their time, for want of room.

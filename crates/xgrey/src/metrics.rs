@@ -3,9 +3,13 @@
 //! Each worker counts into its own [`Counters`], so that two cores never write the same cache
 //! line; who reads sums them up. Never knows: what a number is for.
 
+mod x_grey;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use greylist::{AcceptReason, Answer, DeferReason};
+
+pub use self::x_grey::XGreyStats;
 
 /// Each kind of answer, as (action, reason): the words of [`Answer::action`] and
 /// [`Answer::reason`].
