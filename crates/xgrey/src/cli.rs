@@ -432,7 +432,7 @@ A tuple is listed by the text that was kept when it was new. Tuples without one 
 off, or the texts' bound was reached) are counted at the end, and listed by their ids with --all.";
 
 /// Flags of `xgrey ctl tuples`.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct TuplesArgs {
     /// The sender is like this; * stands for anything, ? for one character; "" for the null sender
     #[arg(long, value_name = "PATTERN")]

@@ -25,18 +25,21 @@ pub enum Action {
     /// Go on: to the next list, in the end to the tuple
     #[value(alias = "graylist")]
     Greylist,
-    /// Take the entry out of the list
+    /// Take the entry out of the list, whatever the configuration says
     Remove,
+    /// Take back what was changed while the service runs
+    Configured,
 }
 
 impl Action {
-    /// `accept`, `reject`, `greylist` or `remove`.
+    /// `accept`, `reject`, `greylist`, `remove` or `configured`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Accept => "accept",
             Self::Reject => "reject",
             Self::Greylist => "greylist",
             Self::Remove => "remove",
+            Self::Configured => "configured",
         }
     }
 

@@ -157,13 +157,28 @@ impl Server {
         self.wait();
     }
 
+    /// Its control socket.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.home.runtime.join("control.sock")
+    }
+
+    /// `xgrey ctl` with these words.
+    pub(crate) fn ctl_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xgrey"));
+        command.arg("ctl").arg("--control").arg(self.control_socket()).args(words);
+        command
+    }
+
+    /// What `xgrey ctl` with these words prints, which must end well.
+    pub(crate) fn ctl(&self, words: &[&str]) -> String {
+        let ended = run(&mut self.ctl_command(words));
+        assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.output);
+        ended.output
+    }
+
     /// What `xgrey ctl stats` says of what outlives the process.
     pub(crate) fn disk_stats(&self) -> DiskStats {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xgrey"));
-        command.args(["ctl", "--json", "stats", "--control"]);
-        let ended = run(command.arg(self.home.runtime.join("control.sock")));
-        assert_eq!(ended.code, Some(0), "{}", ended.output);
-        let mut stats: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+        let mut stats: serde_json::Value = serde_json::from_str(&self.ctl(&["stats", "--json"])).unwrap();
         serde_json::from_value(stats["disk"].take()).unwrap()
     }
 

@@ -111,6 +111,14 @@ impl Output {
         }
     }
 
+    /// Whether whoever looks wants no more of it.
+    pub(super) fn is_interrupted(&self) -> bool {
+        match self {
+            Self::Paged(paged) => paged.is_interrupted(),
+            Self::Straight(_) | Self::Kept(_) => false,
+        }
+    }
+
     /// Says something that is no output: on standard error, where there is one for it.
     pub(super) fn note(&mut self, line: &str) {
         match self {

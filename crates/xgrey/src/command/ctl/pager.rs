@@ -55,6 +55,11 @@ impl Paged {
         Self { pagers, rows, way, notes: Vec::new(), interrupt }
     }
 
+    /// Whether ^C was pressed.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupt.came()
+    }
+
     /// Says something when all is over.
     pub(super) fn note(&mut self, line: &str) {
         self.notes.push(line.to_owned());
