@@ -9,11 +9,13 @@ pub mod words;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use greylist::Secs;
 use greylist::rules::List;
 use ipnet::IpNet;
+use wire::xgrey_v1::files::FileKind;
 
 pub use self::check::CheckArgs;
 pub use self::lists::{
@@ -103,7 +105,15 @@ Exit status: 0 all was read, 1 something could not be.
 Examples:
   xgrey import /var/backups/xgrey.txt       into the running service, while it serves
   zstd -dc xgrey.txt.zst | xgrey import -   unpacked on the way
-  xgrey import --state /var/lib/xgrey FILE  while the service is stopped: moving house";
+  xgrey import --state /var/lib/xgrey FILE  while the service is stopped: moving house
+
+Moving in from X-Grey: --from x-grey takes the files of its state directory, as many as there are: \
+whitelist.txt, dump.txt (which a SIGUSR1 to gld makes), iplist.txt, to.txt, to-domain.txt, from.txt and \
+from-domain.txt. Tuples keep their ages, and lists become live rules. Files of other names need --kind.
+
+  kill -USR1 $(cat /usr/local/var/state/gld/gld.pid)
+  xgrey import --from x-grey /usr/local/var/state/gld/*.txt
+  xgrey import --from x-grey --kind relaydelay whitelist_ip.txt";
 
 /// Flags of `xgrey export`.
 #[derive(Debug, Args)]
@@ -119,12 +129,31 @@ pub struct ExportArgs {
 /// Flags of `xgrey import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The export; `-` for standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// The export; `-` for standard input. With --from, the files of that system
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// What kept it, if that was not xgrey
+    #[arg(long, value_name = "SYSTEM")]
+    pub from: Option<ForeignSystem>,
+    /// What is in the files, if their names don't tell
+    #[arg(long, value_name = "KIND", requires = "from", value_parser = x_grey_kinds())]
+    pub kind: Option<FileKind>,
     /// Whose state.
     #[command(flatten)]
     pub state: StateArgs,
+}
+
+/// A system from which one can move in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ForeignSystem {
+    /// Sean Conner's X-Grey
+    XGrey,
+}
+
+/// What can be in a file of X-Grey's.
+fn x_grey_kinds() -> impl TypedValueParser<Value = FileKind> {
+    let names = PossibleValuesParser::new(FileKind::ALL.map(FileKind::name));
+    names.try_map(|name| FileKind::of_file_name(&name).ok_or("no such kind of file"))
 }
 
 /// Whose state: the running service's, or that in a directory.

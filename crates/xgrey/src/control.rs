@@ -72,6 +72,9 @@ pub enum Request {
     Export(ExportWanted),
     /// Take in an export: see [`backup`].
     Import(ImportOffered),
+    /// Take in tuples that another system kept, by their addresses: as an export's lines `text`,
+    /// whose ids are not read.
+    ImportTexts,
 }
 
 /// A query to be explained.

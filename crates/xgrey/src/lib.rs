@@ -17,6 +17,7 @@ pub mod log;
 pub mod log_sink;
 pub mod machine;
 pub mod metrics;
+pub mod move_in;
 pub mod niceness;
 pub mod service;
 pub mod state_dir;

@@ -55,6 +55,11 @@ impl FileKind {
         }
     }
 
+    /// Whether its lines are tuples, and not entries of a list.
+    pub const fn is_of_tuples(self) -> bool {
+        matches!(self, Self::Whitelist | Self::Dump)
+    }
+
     /// What a file of that name has on its lines, going by what stands before the first dot:
     /// `dump.txt`, `dump.txt.1`; `None` when that says nothing.
     pub fn of_file_name(name: &str) -> Option<Self> {

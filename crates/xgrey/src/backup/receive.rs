@@ -47,7 +47,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Into what `service` remembers, at the times that `now` says.
+    /// Into what `service` remembers, at the times that `now` says. Until it begins with an export's
+    /// head, it takes texts alone and makes their ids anew.
     pub fn new(service: Arc<Service>, now: impl Fn() -> Timestamp + Send + 'static) -> Self {
         Self {
             service,

@@ -27,6 +27,25 @@ impl<'a> RemoteTarget<'a> {
         Self { socket, talk: None, lines: String::new(), taken: Taken::default() }
     }
 
+    /// Begins with what has no export's head, since it was no xgrey that kept it: texts, of which
+    /// the service makes ids of its own.
+    ///
+    /// # Errors
+    /// When the service is not there, or takes nothing in.
+    pub fn begin_without_ids(&mut self) -> Result<(), ControlError> {
+        self.open(&Request::ImportTexts).map(|_| ())
+    }
+
+    fn open(&mut self, request: &Request) -> Result<Terms, ControlError> {
+        let mut talk = Conversation::begin(self.socket, request)?;
+        let terms = match talk.hear::<Uploaded, Taken>()? {
+            Heard::Item(Uploaded::Terms(terms)) => terms,
+            _ => return Err(ControlError::CutOff),
+        };
+        self.talk = Some(talk);
+        Ok(terms)
+    }
+
     /// Sends `upload` and hears what has become of lines so far.
     fn send(&mut self, upload: &Upload) -> Result<(), ControlError> {
         let Some(talk) = &mut self.talk else { return Ok(()) };
@@ -58,14 +77,7 @@ impl Target for RemoteTarget<'_> {
     fn begin(&mut self, header: &Header) -> Result<Terms, ControlError> {
         let mut head = String::new();
         header.write(&mut head);
-        let request = Request::Import(ImportOffered { head });
-        let mut talk = Conversation::begin(self.socket, &request)?;
-        let terms = match talk.hear::<Uploaded, Taken>()? {
-            Heard::Item(Uploaded::Terms(terms)) => terms,
-            _ => return Err(ControlError::CutOff),
-        };
-        self.talk = Some(talk);
-        Ok(terms)
+        self.open(&Request::Import(ImportOffered { head }))
     }
 
     fn take(&mut self, entry: Entry<'_>) -> Result<(), ControlError> {

@@ -1,4 +1,6 @@
-//! `xgrey import`: takes in what was exported.
+//! `xgrey import`: takes in what was exported, or what another system kept.
+
+mod x_grey;
 
 use std::fmt::{Display, Write as _};
 use std::fs::File;
@@ -10,7 +12,7 @@ use crate::backup::{
     Broken, Ending, Extent, Header, ImportError, Interrupt, Meter, Outcome, Pace, RemoteTarget,
     Tally, Target, Terms, Totals, Wish, import, rfc3339,
 };
-use crate::cli::ImportArgs;
+use crate::cli::{ForeignSystem, ImportArgs};
 use crate::thousands::thousands;
 
 /// Read at once.
@@ -18,8 +20,16 @@ const BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Imports, with progress and what came of it.
 pub fn run(args: &ImportArgs) -> Result<(), Failure> {
+    match args.from {
+        Some(ForeignSystem::XGrey) => return x_grey::run(args),
+        None => {}
+    }
+    let [file] = args.files.as_slice() else {
+        let why = "one export at a time; --from x-grey takes many files, and those of X-Grey";
+        return Err(Failure::Usage(format!("xgrey: {why}")));
+    };
     let interrupt = Interrupt::watch()?;
-    let input = Input::open(&args.file)?;
+    let input = Input::open(file)?;
     match &args.state.state {
         None => {
             let socket = socket_at(args.state.control.as_deref());

@@ -19,7 +19,8 @@ use super::{Failure, serve};
 use crate::backup::{Entry, Header, Receiver, Taken, Target, Terms};
 use crate::clock::Clock;
 use crate::config::{Config, Keeping};
-use crate::service::Service;
+use crate::move_in::{self, MovedTuple, RuleTally};
+use crate::service::{By, RuleChange, Service};
 use crate::state_dir::{StateDir, StateError};
 
 /// What is said of damage and doubts goes to standard error, without times: it is read at once.
@@ -106,6 +107,8 @@ struct Opened {
     service: Arc<Service>,
     clock: Clock,
     receiver: Receiver,
+    /// What became of rules that moved in.
+    rules: RuleTally,
 }
 
 impl<'a> OfflineTarget<'a> {
@@ -147,11 +150,27 @@ impl<'a> OfflineTarget<'a> {
                 );
             }
         }
-        let (service, clock) = serve::opened(config, &state)?;
+        self.opened = Some(Opened::of(config, &state)?);
+        Ok(())
+    }
+
+    /// Opens the directory as it is, for what is no export. One that is new gets a hash key of its
+    /// own.
+    pub(super) fn open_as_it_is(&mut self) -> Result<(), Failure> {
+        let Some(config) = self.config.take() else { return Ok(()) };
+        let state = take(self.path)?;
+        self.gift = Some(Gift(self.path));
+        self.opened = Some(Opened::of(config, &state)?);
+        Ok(())
+    }
+}
+
+impl Opened {
+    fn of(config: Config, state: &Arc<StateDir>) -> Result<Self, Failure> {
+        let (service, clock) = serve::opened(config, state)?;
         let service = Arc::new(service);
         let receiver = Receiver::new(Arc::clone(&service), move || clock.now());
-        self.opened = Some(Opened { service, clock, receiver });
-        Ok(())
+        Ok(Self { service, clock, receiver, rules: RuleTally::default() })
     }
 }
 
@@ -221,7 +240,9 @@ impl Target for OfflineTarget<'_> {
 
     /// Ends with a snapshot: what was taken in is in one file, and the next start is quick.
     fn finish(&mut self) -> Result<(), String> {
-        let Some(Opened { service, clock, receiver }) = &mut self.opened else { return Ok(()) };
+        let Some(Opened { service, clock, receiver, .. }) = &mut self.opened else {
+            return Ok(());
+        };
         receiver.finish().map_err(|error| error.to_string())?;
         service.store().sync(clock.now());
         service.store().snapshot(clock.now())
@@ -229,6 +250,34 @@ impl Target for OfflineTarget<'_> {
 
     fn taken(&self) -> Taken {
         self.opened.as_ref().map(|opened| opened.receiver.taken()).unwrap_or_default()
+    }
+}
+
+impl move_in::Target for OfflineTarget<'_> {
+    type Error = String;
+
+    fn take_tuple(&mut self, tuple: &MovedTuple<'_>) -> Result<(), String> {
+        Target::take(self, Entry::Text(tuple.as_text()))
+    }
+
+    fn take_rule(&mut self, change: RuleChange) -> Result<(), String> {
+        let opened = self.opened.as_mut().ok_or("the state directory is not open")?;
+        let by = By::Control { uid: nix::unistd::getuid().as_raw() };
+        let mut done = Vec::new();
+        let changes = std::slice::from_ref(&change);
+        let changed = opened.service.change_rules(opened.clock.now(), by, changes, &mut done);
+        changed.map_err(|error| error.to_string())?;
+        done.into_iter().for_each(|done| opened.rules.count(change.what, done));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        Target::finish(self)
+    }
+
+    fn taken(&self) -> move_in::Taken {
+        let rules = self.opened.as_ref().map(|opened| opened.rules).unwrap_or_default();
+        move_in::Taken { tuples: Target::taken(self).texts, rules, not_kept: None }
     }
 }
 

@@ -14,6 +14,9 @@
 //! ▶ "end"
 //! ◀ {"ok":{ … }}                                              what has become of all
 //! ```
+//! `{"command":"import-texts"}` goes on in the same way, without a head: only lines `text` are of use then,
+//! and what they have for ids is not read.
+//!
 //! In an import nothing is sent before the answer to what was sent last: so whoever reads faster than
 //! tuples can be taken in waits, and no queue grows.
 

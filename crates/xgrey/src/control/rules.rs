@@ -155,6 +155,21 @@ impl RuleChangeText {
         };
         Ok(RuleChange { list, entry, what, hits: HitsKept::as_x_grey(list) })
     }
+
+    /// A change in words, whatever becomes of its count: [`RuleChangeText::parse`] does as X-Grey
+    /// does.
+    pub fn of(change: &RuleChange) -> Self {
+        let entry = match &change.entry {
+            Entry::Default => DEFAULT_ENTRY.to_owned(),
+            Entry::Pattern(pattern) => pattern.to_string(),
+        };
+        let verdict = match change.what {
+            What::Set(verdict) => verdict.word(),
+            What::Remove => "remove",
+            What::AsConfigured => "configured",
+        };
+        Self { list: change.list.word().to_owned(), entry, verdict: verdict.to_owned() }
+    }
 }
 
 impl RuleChangedText {

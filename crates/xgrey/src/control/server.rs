@@ -112,7 +112,11 @@ async fn talk(stream: UnixStream, control: &Control) -> io::Result<()> {
                 }
             },
             (true, Ok(Request::Import(offered))) => {
-                control.import(&mut stream, &offered).await?;
+                control.import(&mut stream, Some(&offered)).await?;
+                continue;
+            }
+            (true, Ok(Request::ImportTexts)) => {
+                control.import(&mut stream, None).await?;
                 continue;
             }
             (true, Ok(Request::Rules(wanted))) => {
@@ -162,7 +166,8 @@ impl Control {
             Request::Rules(_)
             | Request::Tuples(_)
             | Request::Export(_)
-            | Request::Import(_) => {
+            | Request::Import(_)
+            | Request::ImportTexts => {
                 Err("this can't be answered in one line".to_owned())
             }
         }

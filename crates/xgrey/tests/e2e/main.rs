@@ -23,6 +23,7 @@ mod mail_through_exim;
 mod mail_through_postfix;
 mod manual;
 mod moves_house;
+mod moves_in_from_x_grey;
 mod namespace;
 mod place;
 mod postfix;

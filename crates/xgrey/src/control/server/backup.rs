@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use super::Control;
 use crate::backup::{
-    Entry, Export, Header, HeaderDraft, Line, Mark, Receiver, StateSource, Taken, Target, Totals,
+    Entry, Export, Header, HeaderDraft, Line, Mark, Receiver, StateSource, Taken, Target, Terms,
+    Totals,
 };
 use crate::control::Reply;
 use crate::control::backup::{ImportOffered, UPLOAD_BYTES_MAX, Upload, Uploaded};
@@ -54,13 +55,14 @@ impl Control {
         write_items(out, make).await
     }
 
-    /// Takes in what an admin sends, and says what becomes of it.
+    /// Takes in what an admin sends, and says what becomes of it. Without an offer it is no export:
+    /// then texts alone are of use.
     pub(super) async fn import(
         &self,
         stream: &mut BufReader<UnixStream>,
-        offered: &ImportOffered,
+        offered: Option<&ImportOffered>,
     ) -> io::Result<()> {
-        let header = match header(&offered.head) {
+        let header = match offered.map(|offered| header(&offered.head)).transpose() {
             Ok(header) => header,
             Err(why) => return reply(stream, &Reply::<()>::Error(why)).await,
         };
@@ -70,7 +72,7 @@ impl Control {
         let (answers, mut answered) = mpsc::channel(1);
         std::thread::Builder::new().name("control".to_owned()).spawn(move || {
             be_nice();
-            take_in(receiver, &header, queue, &answers);
+            take_in(receiver, header.as_ref(), queue, &answers);
         })?;
         while let Some(told) = answered.recv().await {
             match told {
@@ -120,17 +122,30 @@ fn header(head: &str) -> Result<Header, String> {
 /// Takes in what is uploaded, until that ends.
 fn take_in(
     mut receiver: Receiver,
-    header: &Header,
+    header: Option<&Header>,
     mut uploads: mpsc::Receiver<Upload>,
     answers: &mpsc::Sender<Told>,
 ) {
-    let fingerprint = header.hash_key.fingerprint();
-    tracing::info!(
-        target: "control",
-        "an import begins, as an admin asked: of an export by xgrey {}, hash key {fingerprint:016x}",
-        header.program
-    );
-    let mut told = receiver.begin(header).map(|terms| Told::Item(Uploaded::Terms(terms)));
+    let terms = match header {
+        Some(header) => {
+            let fingerprint = header.hash_key.fingerprint();
+            tracing::info!(
+                target: "control",
+                "an import begins, as an admin asked: of an export by xgrey {}, hash key {fingerprint:016x}",
+                header.program
+            );
+            receiver.begin(header)
+        }
+        None => {
+            tracing::info!(
+                target: "control",
+                "an import begins, as an admin asked: of tuples that another system kept"
+            );
+            // Until it begins with a head, that is all that a receiver uses.
+            Ok(Terms::TextsAlone)
+        }
+    };
+    let mut told = terms.map(|terms| Told::Item(Uploaded::Terms(terms)));
     let end = loop {
         match told {
             // Whether he still hears it is seen when nothing more comes.
