@@ -226,7 +226,7 @@ impl Target for OfflineTarget<'_> {
         if let Some(config) = self.config.take() {
             self.open(config, &header.hash_key).map_err(|failure| match failure {
                 Failure::Failed(why) | Failure::Usage(why) => why,
-                Failure::Told => String::new(),
+                Failure::Told | Failure::Exit(_) => String::new(),
             })?;
         }
         let opened = self.opened.as_mut().ok_or("the state directory is not open")?;

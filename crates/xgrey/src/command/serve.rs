@@ -314,7 +314,7 @@ impl Server {
         let Loaded { config, name, report } =
             load(self.config_path.as_deref()).map_err(|failure| match failure {
                 Failure::Usage(why) | Failure::Failed(why) => why,
-                Failure::Told => String::new(),
+                Failure::Told | Failure::Exit(_) => String::new(),
             })?;
         // The one step that can fail comes first; nothing is changed before it.
         self.listeners.replace(&config.listeners).map_err(|error| error.to_string())?;

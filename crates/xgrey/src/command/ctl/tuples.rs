@@ -31,7 +31,7 @@ pub(super) fn run(
     let width = talk.out.width();
     let mut listing = Listing::new(&mut *talk.out, format, width, args);
     let printed = listing.print(&mut answers);
-    let counts = listing.counts;
+    let counts = listing.into_counts();
     match printed {
         Ok(ended) => {
             let nothing = if is_all { "no tuple is known" } else { "no tuple matches" };
@@ -103,6 +103,10 @@ impl<W: Write> Listing<W> {
         };
         let limit = args.limit.unwrap_or(u64::MAX);
         Self { rows, limit, seen: HashSet::new(), counts: Counts::default() }
+    }
+
+    fn into_counts(self) -> Counts {
+        self.counts
     }
 
     fn print(&mut self, talk: &mut Conversation) -> Result<Ended, Broken> {
