@@ -225,7 +225,7 @@ impl Target for OfflineTarget<'_> {
     fn begin(&mut self, header: &Header) -> Result<Terms, String> {
         if let Some(config) = self.config.take() {
             self.open(config, &header.hash_key).map_err(|failure| match failure {
-                Failure::Failed(why) | Failure::Usage(why) => why,
+                Failure::Failed(why) | Failure::Usage(why) | Failure::Unreachable(why) => why,
                 Failure::Told | Failure::Exit(_) => String::new(),
             })?;
         }
