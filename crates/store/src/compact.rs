@@ -115,6 +115,11 @@ impl Bound {
     pub const fn bytes(self) -> u64 {
         self.0
     }
+
+    /// About how many tuples fit: 92 % of the slots, up to which room is found fast.
+    pub const fn capacity(self) -> u64 {
+        self.0 / size_of::<Slot>() as u64 / 100 * 92
+    }
 }
 
 /// Why a number of bytes is no [`Bound`].
@@ -275,6 +280,11 @@ impl CompactStore {
     /// What the keys of its tuples must be made with.
     pub fn hash_key(&self) -> &HashKey {
         &self.hash_key
+    }
+
+    /// How large it may become.
+    pub fn bound(&self) -> Bound {
+        self.bound
     }
 
     /// How many shards there are.

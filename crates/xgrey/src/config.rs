@@ -34,6 +34,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod text;
+mod x_grey;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -54,6 +55,7 @@ pub use report::{FINDINGS_KEPT_MAX, Finding, Look, Place, Position, Report, Seve
 pub use size::Bytes;
 pub use store::{Keeping, StoreConfig, SyncPolicy, TableBound};
 pub use surroundings::{MadeUp, Surroundings, ThisMachine};
+pub use x_grey::{Changes, XGreyListener};
 
 /// Where the configuration is looked for if none is named.
 pub const DEFAULT_PATH: &str = "/etc/xgrey/xgrey.toml";
@@ -81,8 +83,10 @@ pub struct Config {
     pub bound: TableBound,
     /// Who is never greylisted, whatever the table says.
     pub exempt: Exempt,
-    /// Where to listen: at least one, no two the same.
+    /// Where to listen for connections. With `x_grey`, at least one, and no two at the same address.
     pub listeners: Vec<Listener>,
+    /// Where to listen for X-Grey's clients.
+    pub x_grey: Vec<XGreyListener>,
     /// Which attempts count as the same.
     pub identity: Identity,
     /// What is decided beforehand.

@@ -12,8 +12,11 @@ mod explain;
 mod header;
 mod listing;
 mod live;
+mod lists_asked;
 mod pattern;
 mod tuples;
+mod waiting;
+mod x_grey;
 
 use std::sync::Arc;
 
@@ -25,14 +28,18 @@ use store::text::TextLog;
 use store::{Attempt, CompactStore, TupleStore};
 
 pub use self::exempt::LocalAddresses;
+pub(crate) use self::explain::rfc3339;
 pub use self::explain::{Explanation, IdentityShown, PathStep, TupleState};
 use self::header::RecentMessages;
 pub use self::listing::{Extent, Listed, ListingEnd, NotListed, TupleFilter};
 pub use self::live::{
     By, Entry, HitsKept, LIVE_RULES_MAX, NotChanged, RuleChange, RuleChanged, What,
 };
+pub use self::lists_asked::ListsAsked;
 pub use self::pattern::AddressPattern;
 pub use self::tuples::{ChangeError, TextSearch, TextShown, TupleChanged, TupleShown};
+pub use self::waiting::wait_for;
+pub use self::x_grey::LetPass;
 use crate::config::{Exempt, Mode};
 
 /// All that a reload may change, taken or kept as a whole.
@@ -87,14 +94,16 @@ pub struct Outcome {
     pub answer: Answer,
     /// What the MTA is asked to do: for the wire.
     pub effect: Effect,
+    /// Which lists had a say: for counters.
+    pub lists: ListsAsked,
 }
 
 /// Buffers that a batch needs, kept so that the next one allocates nothing.
 #[derive(Debug, Default)]
 pub struct Scratch {
     key: Vec<u8>,
-    /// The answers that took no look at the tuple.
-    early: Vec<Option<Answer>>,
+    /// The answers that took no look at the tuple, and which lists were asked.
+    early: Vec<(Option<Answer>, ListsAsked)>,
     attempts: Vec<Attempt>,
     touches: Vec<Touch>,
 }
@@ -173,15 +182,18 @@ impl Service {
         touches.clear();
         let local = self.local.load();
         for query in queries {
+            let query = &query.counted();
             let BeforeTuple { judgement, answer } = policy.before_tuple(&local, query);
+            let mut lists = ListsAsked::NONE;
             if let Some(judgement) = judgement {
-                policy.rules.count(&judgement);
+                policy.rules.count(&judgement, now);
+                lists = ListsAsked::of(&judgement);
             }
             if answer.is_none() {
                 let key = policy.identity.key(self.store.hash_key(), query, key);
                 attempts.push(Attempt { key });
             }
-            early.push(answer);
+            early.push((answer, lists));
         }
         drop(local);
         if !attempts.is_empty()
@@ -191,13 +203,13 @@ impl Service {
         }
         let mut touched = attempts.iter().zip(touches.drain(..));
         outcomes.clear();
-        outcomes.extend(queries.iter().zip(early).map(|(query, early)| {
+        outcomes.extend(queries.iter().zip(early).map(|(query, (early, lists))| {
             let answer = early.unwrap_or_else(|| {
                 let Some((attempt, touch)) = touched.next() else { return FAIL_OPEN };
                 self.keep_text_if_new(now, attempt.key, &touch, query);
                 Answer::from(touch)
             });
-            Outcome { answer, effect: self.effect(policy, query, &answer) }
+            Outcome { answer, effect: self.effect(policy, query, &answer), lists: *lists }
         }));
     }
 

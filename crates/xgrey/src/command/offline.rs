@@ -19,6 +19,7 @@ use super::{Failure, serve};
 use crate::backup::{Entry, Header, Receiver, Taken, Target, Terms};
 use crate::clock::Clock;
 use crate::config::{Config, Keeping};
+use crate::metrics::{self, Offline, is_note_of_counts};
 use crate::move_in::{self, MovedTuple, RuleTally};
 use crate::service::{By, RuleChange, Service};
 use crate::state_dir::{StateDir, StateError};
@@ -109,6 +110,8 @@ struct Opened {
     receiver: Receiver,
     /// What became of rules that moved in.
     rules: RuleTally,
+    /// What has been counted here, if a service ran here before.
+    counts: Option<Offline>,
 }
 
 impl<'a> OfflineTarget<'a> {
@@ -133,12 +136,18 @@ impl<'a> OfflineTarget<'a> {
         self.gift = Some(Gift(self.path));
         // If there is none yet, this is it.
         let own = state.hash_key(*hash_key.as_bytes())?;
+        let mut left = Vec::new();
         if own != *hash_key {
             // A look first: what is there may be somebody's.
             drop(state);
             let there = read(&config, self.path)?;
             let stats = there.store.stats();
-            let is_empty = stats.grey + stats.white == 0 && there.notes.is_empty();
+            // What was counted here is kept.
+            let is_empty = stats.grey + stats.white == 0
+                && there.notes.keys().all(|name| is_note_of_counts(name));
+            if is_empty {
+                left.extend(there.notes.clone());
+            }
             drop(there);
             state = take(self.path)?;
             if is_empty {
@@ -150,7 +159,11 @@ impl<'a> OfflineTarget<'a> {
                 );
             }
         }
-        self.opened = Some(Opened::of(config, &state)?);
+        let opened = Opened::of(config, &state)?;
+        for (_, counts) in left {
+            metrics::take_in(opened.service.store(), opened.clock.now(), counts);
+        }
+        self.opened = Some(opened.counting());
         Ok(())
     }
 
@@ -160,7 +173,7 @@ impl<'a> OfflineTarget<'a> {
         let Some(config) = self.config.take() else { return Ok(()) };
         let state = take(self.path)?;
         self.gift = Some(Gift(self.path));
-        self.opened = Some(Opened::of(config, &state)?);
+        self.opened = Some(Opened::of(config, &state)?.counting());
         Ok(())
     }
 }
@@ -170,7 +183,12 @@ impl Opened {
         let (service, clock) = serve::opened(config, state)?;
         let service = Arc::new(service);
         let receiver = Receiver::new(Arc::clone(&service), move || clock.now());
-        Ok(Self { service, clock, receiver, rules: RuleTally::default() })
+        Ok(Self { service, clock, receiver, rules: RuleTally::default(), counts: None })
+    }
+
+    /// The same, once the counts that are to be gone on with are there.
+    fn counting(self) -> Self {
+        Self { counts: Offline::begin(self.service.store()), ..self }
     }
 }
 
@@ -240,10 +258,12 @@ impl Target for OfflineTarget<'_> {
 
     /// Ends with a snapshot: what was taken in is in one file, and the next start is quick.
     fn finish(&mut self) -> Result<(), String> {
-        let Some(Opened { service, clock, receiver, .. }) = &mut self.opened else {
-            return Ok(());
-        };
+        let Some(opened) = &mut self.opened else { return Ok(()) };
+        let Opened { service, clock, receiver, counts, .. } = opened;
         receiver.finish().map_err(|error| error.to_string())?;
+        if let Some(counts) = counts.take() {
+            counts.end(clock.now(), service.store(), receiver.taken().new_tuples());
+        }
         service.store().sync(clock.now());
         service.store().snapshot(clock.now())
     }

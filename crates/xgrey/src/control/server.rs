@@ -4,6 +4,7 @@ mod backup;
 mod config;
 mod disk;
 mod rules;
+mod stats;
 mod tuples;
 
 use std::io;
@@ -17,12 +18,9 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::stream::{PATIENCE, write_patiently};
-use super::{
-    Answered, DecisionCount, EventCount, LINE_BYTES_MAX, Question, Reloaded, Reply, Request,
-    Stats, TupleStats,
-};
-use crate::clock::{self, Clock};
-use crate::config::{ListenAddress, Mode};
+use super::{Answered, LINE_BYTES_MAX, Question, Reloaded, Reply, Request};
+use crate::clock::Clock;
+use crate::config::ListenAddress;
 use crate::listen::{BindError, Connections, Socket};
 use crate::metrics::Metrics;
 use crate::service::Service;
@@ -178,39 +176,6 @@ impl Control {
         let stopping = || "the service is stopping".to_owned();
         self.reloads.send(wish).await.map_err(|_| stopping())?;
         outcome.await.map_err(|_| stopping())?
-    }
-
-    fn stats(&self) -> Stats {
-        let table = self.service.store().stats();
-        let decisions = self.metrics.answers().into_iter().map(|(action, reason, count)| {
-            DecisionCount { action: action.to_owned(), reason: reason.to_owned(), count }
-        });
-        let events = self.metrics.events().into_iter();
-        Stats {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: clock::boot().saturating_sub(self.started).as_secs(),
-            mode: match self.service.policy().mode {
-                Mode::Enforce => "enforce".to_owned(),
-                Mode::Observe => "observe".to_owned(),
-            },
-            decisions: decisions.collect(),
-            events: events
-                .map(|(event, count)| EventCount { event: event.to_owned(), count })
-                .collect(),
-            connections: self.connections.len() as u64,
-            tuples: TupleStats {
-                grey: table.grey,
-                white: table.white,
-                bytes: table.bytes,
-                bytes_max: table.bound_bytes,
-                huge_pages: table.huge_pages.to_string(),
-                expired: table.expired,
-                evicted_grey: table.evicted_grey,
-                evicted_white: table.evicted_white,
-                no_room: table.no_room,
-            },
-            disk: disk::stats(&self.service, self.clock.now()),
-        }
     }
 }
 

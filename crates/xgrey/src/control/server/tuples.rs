@@ -11,6 +11,7 @@ use super::Control;
 use crate::clock;
 use crate::control::stream::{Items, write_items};
 use crate::control::{TupleDecided, TupleListed, TupleNamed, TupleTried, TuplesListed};
+use crate::metrics::Hand;
 use crate::service::{
     Extent, Listed, NotListed, Scratch, TupleChanged, TupleFilter, TupleShown, TupleState,
 };
@@ -67,6 +68,7 @@ impl Control {
     pub(super) async fn forget_tuple(&self, named: &TupleNamed) -> Result<TupleChanged, String> {
         let changed = self.service.forget_tuple(self.clock.now(), &named.query()).await;
         let changed = changed.map_err(|error| error.to_string())?;
+        self.metrics.outside().hand(Hand::forgotten(&changed.before), 1);
         tell(named, &changed, "forgotten");
         Ok(changed)
     }
@@ -119,6 +121,7 @@ impl Control {
     pub(super) async fn pass_tuple(&self, named: &TupleNamed) -> Result<TupleChanged, String> {
         let changed = self.service.pass_tuple(self.clock.now(), &named.query()).await;
         let changed = changed.map_err(|error| error.to_string())?;
+        self.metrics.outside().hand(Hand::passed(&changed.before), 1);
         tell(named, &changed, "made white");
         Ok(changed)
     }
