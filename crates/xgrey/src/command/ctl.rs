@@ -23,8 +23,7 @@ use serde::de::DeserializeOwned;
 use self::output::{Form, Output, Talk};
 use super::{Failure, control_socket};
 use crate::cli::{CtlArgs, CtlCommand, RulesFormat, ShellCommand, ShellLine, TupleFormat};
-use crate::control::{Reloaded, Request, Stats, client};
-use crate::thousands::thousands;
+use crate::control::{Reloaded, Request, client};
 
 /// Carries out the command; without one, those that are typed.
 pub fn run(args: &CtlArgs) -> Result<(), Failure> {

@@ -8,7 +8,8 @@ use greylist::Secs;
 
 use super::columns::printable;
 use super::output::{Form, Talk};
-use super::{ask, mebibytes, right_aligned, rules, table, tuples};
+use super::stats::mebibytes;
+use super::{ask, right_aligned, rules, table, tuples};
 use crate::cli::show::WhichTuples;
 use crate::cli::{ListWord, ShowCommand, TupleFormat, TuplesArgs};
 use crate::command::Failure;
