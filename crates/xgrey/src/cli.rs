@@ -7,7 +7,7 @@ pub mod show;
 pub mod words;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -412,6 +412,16 @@ impl CtlCommand {
         };
         Some((word, task?))
     }
+
+    /// Whether it reads a file from standard input.
+    pub fn reads_standard_input(&self) -> bool {
+        let name = match (self, self.list_task()) {
+            (_, Some((_, ListTask::Many { name, .. }))) => name,
+            (Self::File(file), _) => &file.name,
+            _ => return false,
+        };
+        name == Path::new("-")
+    }
 }
 
 const RULES_HELP: &str = "\
@@ -620,7 +630,7 @@ mod tests {
     #[test]
     fn help_reads_well() {
         let mut help = String::new();
-        let paths: [&[&str]; 11] = [
+        let paths: [&[&str]; 20] = [
             &[],
             &["serve"],
             &["explain"],
@@ -629,6 +639,15 @@ mod tests {
             &["ctl", "tuple"],
             &["ctl", "tuple", "show"],
             &["ctl", "tuple", "pass"],
+            &["ctl", "tuple", "greylist"],
+            &["ctl", "iplist"],
+            &["ctl", "iplist", "file"],
+            &["ctl", "to"],
+            &["ctl", "recipient"],
+            &["ctl", "recipient", "file"],
+            &["ctl", "show"],
+            &["ctl", "watch"],
+            &["check"],
             &["export"],
             &["import"],
             &["store"],

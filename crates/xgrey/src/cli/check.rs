@@ -41,14 +41,8 @@ pub struct CheckArgs {
     /// Ask over X-Grey's protocol: one question, no retry; the port may be left out (9990)
     #[arg(long, value_name = "HOST:PORT", value_parser = x_grey_address)]
     pub x_grey: Option<HostPort>,
-    /// The secret of --x-grey [default: decafbad]
-    #[arg(
-        long,
-        value_name = "SECRET",
-        requires = "x_grey",
-        env = "XGREY_SECRET",
-        hide_env_values = true
-    )]
+    /// The secret of --x-grey, which other users can see here [default: $XGREY_SECRET, else decafbad]
+    #[arg(long, value_name = "SECRET", requires = "x_grey")]
     pub secret: Option<String>,
     /// Host name of the client, if it is forward-confirmed; X-Grey's protocol has no place for it
     #[arg(long, value_name = "NAME", conflicts_with = "x_grey")]

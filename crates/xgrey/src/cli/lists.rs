@@ -287,3 +287,118 @@ fn text_task<'a>(
 fn one(action: Option<Action>, entry: Option<&str>) -> Option<ListTask<'_>> {
     Some(ListTask::One { action: action?, entry: entry? })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command, CtlCommand, ShellCommand, ShellLine};
+
+    /// Every command of `gld-mcp`, as section 7.3 of the protocol document has it, and what is ours
+    /// beside it.
+    const COMMANDS: &[&str] = &[
+        "iplist accept 192.0.2.7",
+        "iplist ACCEPT 192.0.2.0/24",
+        "iplist Reject 10/8",
+        "iplist graylist 10.1/16",
+        "iplist GREYLIST default",
+        "iplist remove 192.0.2.7/32",
+        "iplist file iplist.txt",
+        "iplist file relays.txt relaydelay",
+        "iplist file bogons.txt BOGONSPACE",
+        "to accept bob@example.org",
+        "to-domain reject example.org",
+        "from GrayList alice@example.net",
+        "from-domain remove example.net",
+        "tuple greylist 192.0.2.7 alice@example.net bob@example.org",
+        "tuple graylist 192.0.2.7/32 - bob@example.org",
+        "tuple whitelist 192.0.2.7 alice@example.net -",
+        "tuple remove 192.0.2.7 - -",
+        "show stats",
+        "show config",
+        "show iplist",
+        "show to",
+        "show to-domain",
+        "show from",
+        "show from-domain",
+        "show tuples",
+        "show tuples all",
+        "show tuples whitelist",
+        "show w",
+        "show c",
+        // Ours.
+        "to file to.txt",
+        "client configured 2001:db8::/32",
+        "client file -",
+        "client-name accept .example.net",
+        "sender accept /^alice/",
+        "sender-domain reject .example.net",
+        "recipient greylist =Bob@example.org",
+        "recipient-domain file domains.txt",
+        "show client-name",
+        "file local.rules",
+        "watch",
+        "watch show tuples all",
+        "rules --list sender --live",
+    ];
+
+    #[test]
+    fn every_command_of_gld_mcp_is_understood_in_one_go_and_in_the_shell() {
+        let mut understood = String::new();
+        for command in COMMANDS {
+            let words = || command.split_whitespace();
+            let outside = Cli::try_parse_from(["xgrey", "ctl"].into_iter().chain(words()));
+            let Ok(Cli { command: Command::Ctl(args) }) = outside else {
+                panic!("{command}: {outside:?}");
+            };
+            let inside = ShellLine::try_parse_from(words());
+            let Ok(ShellLine { command: ShellCommand::Ctl(same), .. }) = inside else {
+                panic!("{command}: {inside:?}");
+            };
+            assert_eq!(args.command.as_ref(), Some(&same), "{command}");
+            let meaning = match same.list_task() {
+                Some((word, task)) => format!("{} {task:?}", word.list.word()),
+                None => format!("{same:?}"),
+            };
+            understood += &format!("> {command}\n  {meaning}\n");
+        }
+        insta::assert_snapshot!(understood);
+    }
+
+    #[test]
+    fn gld_mcps_own_words_have_the_meaning_of_the_lists_they_stand_for() {
+        for (ours, theirs) in [
+            ("client", "iplist"),
+            ("recipient", "to"),
+            ("recipient-domain", "to-domain"),
+            ("sender", "from"),
+            ("sender-domain", "from-domain"),
+        ] {
+            let list = |word: &str| {
+                let line = ShellLine::try_parse_from([word, "accept", "x"]).unwrap();
+                let ShellCommand::Ctl(command) = line.command else { panic!("{word}") };
+                command.list_task().map(|(word, _)| word.list)
+            };
+            assert_eq!(list(ours), list(theirs));
+            assert_eq!(list(ours).map(List::word), Some(ours));
+        }
+    }
+
+    #[test]
+    fn an_action_is_understood_in_any_case_and_nothing_else_is_one() {
+        for (word, action) in [
+            ("accept", Some(Action::Accept)),
+            ("ACCEPT", Some(Action::Accept)),
+            ("graylist", Some(Action::Greylist)),
+            ("Configured", Some(Action::Configured)),
+            ("expire", None),
+            ("file", None),
+            ("", None),
+        ] {
+            assert_eq!(Action::parse(word), action, "{word}");
+        }
+        let same = |command: CtlCommand| command.list_task().is_none();
+        assert!(same(CtlCommand::Stats) && same(CtlCommand::Reload));
+    }
+}

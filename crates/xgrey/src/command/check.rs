@@ -27,6 +27,9 @@ const DEFER: u8 = 75;
 /// (X-Grey v1.1 protocol, section 3).
 const MTA: u16 = 16;
 
+/// Where the secret may stand, so that it isn't seen in the list of processes.
+const SECRET_VARIABLE: &str = "XGREY_SECRET";
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answered {
@@ -71,7 +74,8 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let deadline = Deadline::within(Duration::from_secs(args.timeout.get().into()));
     let answered = match &args.x_grey {
         Some(server) => {
-            let text = args.secret.as_deref().unwrap_or(Secret::DEFAULT_TEXT);
+            let text = args.secret.clone().or_else(|| std::env::var(SECRET_VARIABLE).ok());
+            let text = text.as_deref().unwrap_or(Secret::DEFAULT_TEXT);
             let secret = Secret::new(text.as_bytes()).map_err(|why| usage(&why))?;
             let mut datagram = Vec::new();
             let request = question(&query);

@@ -1,10 +1,12 @@
 //! `xgrey check` as scripts use it: exit codes, and what happens when nobody answers.
 
+use std::fs::File;
 use std::net::UdpSocket;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use wire::xgrey_v1::{Action, Asked, Decoded, Request, Secret, Why, decode, encode_reply};
 
+use crate::manual;
 use crate::place::Place;
 use crate::process::{Ended, run};
 use crate::server::{Server, Settings};
@@ -102,4 +104,41 @@ fn what_cannot_be_asked_is_wrong_usage() {
     }
     let ended = check(&[], "a@example.net\nrecipient=postmaster");
     assert_eq!(ended.code, Some(2), "{}", ended.output);
+}
+
+#[test]
+fn the_manuals_wrapper_for_qmail_puts_off_refuses_and_passes_on() {
+    let place = Place::new();
+    let server = Server::start(&place, SETTINGS);
+    let queue = place.write("queue", "#!/bin/sh\ncat >\"$TAKEN.mail\"\ncat <&1 >\"$TAKEN.envelope\"\n");
+    let check = format!("{} check --policy {}", env!("CARGO_BIN_EXE_xgrey"), server.address());
+    let wrapper = manual::block(manual::CHECK, "QMAILQUEUE=");
+    assert!(wrapper.contains("xgrey check"), "{wrapper}");
+    let wrapper = wrapper.replace("xgrey check", &check);
+    let wrapper = wrapper.replace("qmail-queue.real", &format!("sh {}", queue.display()));
+    let wrapper = place.write("wrapper", &wrapper);
+    let mail = place.write("mail", "Subject: hello\n\nhello\n");
+    let send = |sender: &str| {
+        let envelope = format!("F{sender}\0Tbob@example.org\0Tcarol@example.org\0\0");
+        let envelope = place.write("envelope", &envelope);
+        // As qmail does it: the mail is on descriptor 0, the envelope on descriptor 1.
+        let ended = Command::new("bash")
+            .arg(&wrapper)
+            .stdin(File::open(&mail).unwrap())
+            .stdout(File::open(envelope).unwrap())
+            .stderr(Stdio::piped())
+            .env("TCPREMOTEIP", "192.0.2.7")
+            .env("TAKEN", place.path("taken"))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+        ended.status.code().unwrap()
+    };
+    assert_eq!(send("r@example.net"), 31);
+    assert_eq!(send("a@example.net"), 71);
+    assert!(!place.path("taken.mail").exists());
+    until("the embargo's end", || (send("a@example.net") == 0).then_some(()));
+    let taken = |name: &str| std::fs::read_to_string(place.path(name)).unwrap();
+    assert_eq!(taken("taken.mail"), "Subject: hello\n\nhello\n");
+    assert!(taken("taken.envelope").starts_with("Fa@example.net\0Tbob@example.org\0"));
 }

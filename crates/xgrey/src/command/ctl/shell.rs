@@ -123,6 +123,10 @@ fn perform(socket: &Path, form: Form, said: &Said, out: &mut Output) -> Result<(
     match said {
         Said::Nothing | Said::Leave => Ok(()),
         Said::Text(text) => Talk { socket, form, out }.say(text),
+        Said::Command { command, .. } if command.reads_standard_input() => {
+            let why = "standard input is where commands come from: name a file";
+            Err(Failure::Usage(format!("xgrey: {why}")))
+        }
         Said::Command { command, json } => {
             super::perform(&mut Talk { socket, form: form_of(*json), out }, command)
         }
