@@ -128,7 +128,10 @@ impl Kept {
             written: Timestamp::from_unix_secs(number("written")?),
             starts: number("starts")?,
             totals,
-            balance: Balance { expired: [signed("expired_grey")?, signed("expired_white")?], there },
+            balance: Balance {
+                expired: [signed("expired_grey")?, signed("expired_white")?],
+                there,
+            },
         })
     }
 }

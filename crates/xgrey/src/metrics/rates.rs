@@ -147,7 +147,8 @@ mod tests {
     fn whole_seconds_minutes_and_hours_are_counted_by_the_time_of_the_queries() {
         let mut rates = Rates::new(at(0));
         // 1 in the first second, 2 in the second one, ... then nothing.
-        let decided = |second: u64| deferred(if second < HOUR + 90 { second - HOUR + 1 } else { 0 });
+        let decided =
+            |second: u64| deferred(if second < HOUR + 90 { second - HOUR + 1 } else { 0 });
         rates.advance(at(3), decided);
         assert_eq!(shown(&rates)[0], (2, 2, Some(1)));
         for secs in 4..=91 {

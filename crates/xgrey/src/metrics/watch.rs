@@ -155,9 +155,10 @@ impl Metrics {
             let mut watch = self.watch.lock();
             let Some(watch) = watch.as_mut() else { return Ok(()) };
             let kept = watch.kept(now, &self.counted(), &store.stats());
-            let is_news = watch.written.as_ref().is_none_or(|last| {
-                *last != Kept { written: last.written, ..kept.clone() }
-            });
+            let is_news = watch
+                .written
+                .as_ref()
+                .is_none_or(|last| *last != Kept { written: last.written, ..kept.clone() });
             if !is_news {
                 return Ok(());
             }

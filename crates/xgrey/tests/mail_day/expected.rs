@@ -96,9 +96,9 @@ impl Expected {
         self.tuples.push(There { from: action.at, gone: action.gone });
     }
 
-    /// What a run begins with.
-    pub(crate) fn only_tuples(self) -> Self {
-        Self { tuples: self.tuples, ..Self::default() }
+    /// What a run begins with, in that second.
+    pub(crate) fn next_run(self, begun: u64) -> Self {
+        Self { begun, tuples: self.tuples, ..Self::default() }
     }
 
     pub(crate) fn answers(&self, action: &str, reason: &str) -> u64 {

@@ -46,7 +46,7 @@ fn what_is_shown_before_and_after_a_day_of_mail_adds_up() {
             check_ever(&world, second, &ever, &run);
             second += restart.down();
             world = world.restart(restart, second);
-            run = Expected { begun: second, ..run.only_tuples() };
+            run = run.next_run(second);
             check_totals(&world.look(second).since_start, &run, second);
         }
         world.tick(second);
@@ -163,7 +163,7 @@ fn x_grey(run: &Expected, now: u64) -> XGreyStats {
         ip_reject: ip[2],
         greylisted: run.stored(run.begun..now + 1),
         whitelisted: run.tuples_at(now),
-        greylist_expired: run.expired(now),
+        greylist_expired: run.expired(now) + run.hands(Hand::ForgottenGrey),
         whitelist_expired: run.hands(Hand::ForgottenWhite),
         requests: run.requests(run.begun..now + 1),
         requests_cu: *requests.last().unwrap(),

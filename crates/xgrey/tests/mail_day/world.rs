@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use greylist::rules::{Origin, Pattern, RuleSetBuilder};
-use greylist::{Client, HashKey, Query, Secs, Timestamp, Trust};
+use greylist::{Client, HashKey, Query, Timestamp, Trust};
 use store::disk::RealDisk;
 use store::durable::{Opening, Settings};
 use store::journal::SyncPolicy;

@@ -41,7 +41,11 @@ fn heading(stats: &Stats) -> String {
             let _ = write!(out, "since ever: since {since}, {} {starts}", thousands(ever.starts));
             if ever.imported_from > 0 {
                 let _ = write!(out, ", and what {} imported", thousands(ever.imported_from));
-                out += if ever.imported_from == 1 { " state had counted" } else { " states had counted" };
+                out += if ever.imported_from == 1 {
+                    " state had counted"
+                } else {
+                    " states had counted"
+                };
             }
             out.push('\n');
         }
