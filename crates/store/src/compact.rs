@@ -40,6 +40,7 @@ use parking_lot::Mutex;
 
 use crate::durable::{Durable, ToJournal};
 use crate::journal::Change;
+use crate::notes::Notes;
 use crate::{Attempt, Merged, Placed, StoreError, TupleId, TupleStore};
 pub(crate) use image::{LoadFault, Loaded, ShardHeader, slots_in_use};
 use memory::{BUCKET_BYTES, Bucket, Buckets, Ground, LANES};
@@ -245,6 +246,7 @@ pub struct CompactStore {
     /// The latest time seen, in Unix seconds.
     seen_unix_secs: AtomicU64,
     sweeper: Mutex<Sweeper>,
+    notes: Notes,
     /// What of it outlives the process; nothing for a store in memory alone.
     durable: Option<Box<Durable>>,
 }
@@ -273,6 +275,7 @@ impl CompactStore {
             hash_key,
             seen_unix_secs: AtomicU64::new(0),
             sweeper: Mutex::new(Sweeper { scale, next: 0, last: None }),
+            notes: Notes::default(),
             durable: None,
         }
     }
@@ -394,6 +397,16 @@ impl CompactStore {
     /// The same store, kept by `durable` from now on.
     pub(crate) fn kept(self, durable: Durable) -> Self {
         Self { durable: Some(Box::new(durable)), ..self }
+    }
+
+    /// The same store, with these notes in place of its own.
+    pub(crate) fn with_notes(self, notes: Notes) -> Self {
+        Self { notes, ..self }
+    }
+
+    /// What else is kept with the tuples.
+    pub(crate) fn notes_by_name(&self) -> &Notes {
+        &self.notes
     }
 
     /// What of it outlives the process.

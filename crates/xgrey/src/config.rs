@@ -112,7 +112,7 @@ pub enum Mode {
 }
 
 /// Who is never greylisted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Exempt {
     /// Clients on this host: loopback and its own addresses.
     pub local: bool,
@@ -125,7 +125,7 @@ pub struct Exempt {
 }
 
 /// A set of recipients.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Recipients(RuleSet);
 
 impl Recipients {

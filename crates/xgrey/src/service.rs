@@ -31,9 +31,11 @@ pub use self::exempt::LocalAddresses;
 pub(crate) use self::explain::rfc3339;
 pub use self::explain::{Explanation, IdentityShown, PathStep, TupleState};
 use self::header::RecentMessages;
+use self::live::Live;
 pub use self::listing::{Extent, Listed, ListingEnd, NotListed, TupleFilter};
 pub use self::live::{
-    By, Entry, HitsKept, LIVE_RULES_MAX, NotChanged, RuleChange, RuleChanged, What,
+    By, Entry, HitsKept, LIVE_RULES_MAX, NotChanged, RuleChange, RuleChanged, RuleListed, What,
+    is_rule_note,
 };
 pub use self::lists_asked::ListsAsked;
 pub use self::pattern::AddressPattern;
@@ -43,11 +45,11 @@ pub use self::x_grey::LetPass;
 use crate::config::{Exempt, Mode};
 
 /// All that a reload may change, taken or kept as a whole.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// Embargo, window and lifetime; the store goes by the same.
     pub timing: Timing,
-    /// The lists.
+    /// The lists; in a service, with the live rules in them.
     pub rules: RuleSet,
     /// Which attempts count as the same.
     pub identity: Identity,
@@ -111,6 +113,7 @@ pub struct Scratch {
 /// The service.
 #[derive(Debug)]
 pub struct Service {
+    live: Live,
     policy: ArcSwap<Policy>,
     local: ArcSwap<LocalAddresses>,
     store: CompactStore,
@@ -122,9 +125,12 @@ pub struct Service {
 const FAIL_OPEN: Answer = Answer::Accept(AcceptReason::FailOpen);
 
 impl Service {
-    /// A service that decides by `policy` and remembers in `store`.
-    pub fn new(policy: Policy, store: CompactStore) -> Self {
+    /// A service that decides by `policy`, with the live rules that `store` keeps, and remembers in
+    /// `store`.
+    pub fn new(mut policy: Policy, store: CompactStore) -> Self {
+        let live = Live::new(&store, &mut policy);
         Self {
+            live,
             policy: ArcSwap::from_pointee(policy),
             local: ArcSwap::from_pointee(LocalAddresses::default()),
             store,
@@ -141,14 +147,6 @@ impl Service {
     /// The policy now in force. Held for a batch, so that a reload never changes it in between.
     pub fn policy(&self) -> Guard<Arc<Policy>> {
         self.policy.load()
-    }
-
-    /// Puts a new policy in force, whole. Hit counts of rules that both have go on, and so do
-    /// tuples, under the new timing.
-    pub fn replace_policy(&self, now: Timestamp, policy: Policy) {
-        policy.rules.adopt_hits(&self.policy.load().rules);
-        self.store.retime(now, policy.timing);
-        self.policy.store(Arc::new(policy));
     }
 
     /// Says which addresses are this host's own.

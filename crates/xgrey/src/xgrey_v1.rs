@@ -19,8 +19,6 @@ mod pending;
 mod report;
 mod reports;
 mod stats;
-#[cfg(test)]
-mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,7 +41,7 @@ use crate::fault_log::FaultLog;
 use crate::listen::{Answers, DATAGRAMS_MAX, Datagram, is_allowed};
 use crate::metrics::{Counters, Event, Hand, Metrics};
 use crate::service::{
-    By, Entry, HitsKept, LetPass, Outcome, Policy, RuleChange, Scratch, Service, What, wait_for,
+    By, Entry, HitsKept, LetPass, Outcome, RuleChange, Scratch, Service, What, wait_for,
 };
 
 /// How often the original cleans up (X-Grey v1.1 protocol, section 5.4). We forget exactly when it is time, and

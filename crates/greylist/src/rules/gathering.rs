@@ -328,8 +328,7 @@ impl OpenExpressions {
             .collect();
         let known = each.iter().enumerate();
         let known = known.map(|(at, open)| (open.regex.as_str().into(), at)).collect();
-        let last = each.last().map_or(0, |open| open.place + 1);
-        Self { built: Some(Arc::clone(built)), each, known, next_place: last }
+        Self { built: Some(Arc::clone(built)), each, known, next_place: built.next_place() }
     }
 
     fn len(&self) -> usize {
@@ -380,13 +379,14 @@ impl OpenExpressions {
     }
 
     fn build(self) -> (Arc<Expressions>, Vec<Note>) {
-        let Self { built, mut each, .. } = self;
+        let Self { built, mut each, next_place, .. } = self;
         each.retain(|open| !open.note.is_gone());
-        each.sort_by_key(|open| open.place);
+        // Two that were set on different machines may have the same.
+        each.sort_by(|a, b| (a.place, a.regex.as_str()).cmp(&(b.place, b.regex.as_str())));
         let notes = each.iter().map(|open| open.note).collect();
         let expressions = built.unwrap_or_else(|| {
             let placed = each.into_iter().map(|open| (open.place, open.regex));
-            Arc::new(Expressions::new(placed.collect()))
+            Arc::new(Expressions::new(placed.collect(), next_place))
         });
         (expressions, notes)
     }

@@ -1,6 +1,5 @@
 //! A state directory without a running service: opened for one command, and let go again.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::num::NonZeroUsize;
@@ -52,7 +51,6 @@ fn take(path: &Path) -> Result<Arc<StateDir>, Failure> {
 pub(super) struct ReadState {
     pub(super) store: CompactStore,
     pub(super) texts: Option<TextLog>,
-    pub(super) notes: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) recovery: Recovery,
     /// Keeps services from starting meanwhile.
     _state: Arc<StateDir>,
@@ -74,7 +72,7 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<ReadState, Failure> {
     let real: Arc<dyn Disk> = Arc::new(RealDisk::new(path.to_owned()));
     let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::new(real));
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let Read { store, recovery, notes } = serve::with_progress(|progress| {
+    let Read { store, recovery } = serve::with_progress(|progress| {
         CompactStore::read(serve::table(config, hash_key)?, &*disk, threads, progress)
             .map_err(|error| cannot_read(path, &error))
     })?;
@@ -86,7 +84,7 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<ReadState, Failure> {
             None
         }
     };
-    Ok(ReadState { store, texts, notes, recovery, _state: state })
+    Ok(ReadState { store, texts, recovery, _state: state })
 }
 
 fn cannot_read(path: &Path, error: &dyn Display) -> Failure {
@@ -143,10 +141,11 @@ impl<'a> OfflineTarget<'a> {
             let there = read(&config, self.path)?;
             let stats = there.store.stats();
             // What was counted here is kept.
+            let notes = there.store.notes();
             let is_empty = stats.grey + stats.white == 0
-                && there.notes.keys().all(|name| is_note_of_counts(name));
+                && notes.iter().all(|(name, _)| is_note_of_counts(name));
             if is_empty {
-                left.extend(there.notes.clone());
+                left.extend(notes);
             }
             drop(there);
             state = take(self.path)?;
@@ -340,7 +339,7 @@ mod tests {
         let clock = Clock::start();
         let now = || clock.now();
         let source = StateSource::new(&state.store, state.texts.as_ref(), &now);
-        let mut export = Export::new(source.with_notes(state.notes), None);
+        let mut export = Export::new(source, None);
         let chunks = std::iter::from_fn(|| export.next_chunk()).skip(1);
         let lines: String = chunks.map(|chunk| chunk.lines).collect();
         let is_entry =

@@ -106,7 +106,7 @@ pub(super) fn opened(config: Config, state: &Arc<StateDir>) -> Result<(Service, 
 }
 
 /// What of a configuration the service decides by.
-fn policy(config: Config) -> Policy {
+pub fn policy(config: Config) -> Policy {
     Policy {
         timing: config.timing,
         rules: config.rules,

@@ -50,7 +50,8 @@ pub(super) fn needs_texts(report: Report) -> bool {
 }
 
 /// Makes `report` and gives it to `give`, some lines at a time; now and then nothing, for a look at whether
-/// to go on. Takes as long as reading all texts takes: for a thread of its own.
+/// to go on. Holds tuples of about `bytes_max` bytes at once: [`REPORT_BYTES_MAX`], if there is
+/// no reason for another number. Takes as long as reading all texts takes: for a thread of its own.
 ///
 /// # Errors
 /// When there is nothing to make it from, or `give` breaks off.
@@ -58,17 +59,7 @@ pub fn write_report(
     service: &Service,
     now: impl Fn() -> Timestamp,
     report: Report,
-    give: &mut impl FnMut(&[u8]) -> ControlFlow<()>,
-) -> Result<(), ReportError> {
-    write_report_in(REPORT_BYTES_MAX, service, now, report, give)
-}
-
-/// The same, with another bound for what is held at once.
-pub(super) fn write_report_in(
     bytes_max: usize,
-    service: &Service,
-    now: impl Fn() -> Timestamp,
-    report: Report,
     give: &mut impl FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), ReportError> {
     let kind = match report {
@@ -81,7 +72,7 @@ pub(super) fn write_report_in(
         Report::TuplesAll => Kind::All,
         Report::Whitelist => Kind::White,
     };
-    tuples(bytes_max, service, now, kind, give)
+    tuples(service, now, kind, bytes_max, give)
 }
 
 fn action(verdict: Verdict) -> Action {
@@ -195,10 +186,10 @@ struct Stretch {
 }
 
 fn tuples(
-    bytes_max: usize,
     service: &Service,
     now: impl Fn() -> Timestamp,
     kind: Kind,
+    bytes_max: usize,
     give: &mut impl FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), ReportError> {
     let mut stretch = Stretch::default();

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::xgrey_v1::Report;
 
-use super::{Pending, write_report};
+use super::{Pending, REPORT_BYTES_MAX, write_report};
 use crate::clock::Clock;
 use crate::config::XGreyListener;
 use crate::listen::is_allowed;
@@ -24,7 +24,7 @@ use crate::metrics::{Event, Metrics};
 use crate::niceness::be_nice;
 use crate::service::Service;
 
-/// Reports that are given at once. Each may hold [`super::REPORT_BYTES_MAX`].
+/// Reports that are given at once. Each may hold [`REPORT_BYTES_MAX`].
 const REPORTS_MAX: usize = 4;
 
 /// How long a client may read nothing.
@@ -107,7 +107,8 @@ impl Reports {
             outcome = stream.write_all(lines);
             if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let written = write_report(&self.service, || self.clock.now(), report, &mut give);
+        let now = || self.clock.now();
+        let written = write_report(&self.service, now, report, REPORT_BYTES_MAX, &mut give);
         outcome?;
         written.map_err(io::Error::other)?;
         stream.shutdown(Shutdown::Write)?;

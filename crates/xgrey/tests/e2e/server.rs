@@ -178,8 +178,12 @@ impl Server {
 
     /// What `xgrey ctl stats` says of what outlives the process.
     pub(crate) fn disk_stats(&self) -> DiskStats {
-        let mut stats: serde_json::Value = serde_json::from_str(&self.ctl(&["stats", "--json"])).unwrap();
-        serde_json::from_value(stats["disk"].take()).unwrap()
+        serde_json::from_value(self.stats()["disk"].take()).unwrap()
+    }
+
+    /// What `xgrey ctl stats` says, as JSON.
+    pub(crate) fn stats(&self) -> serde_json::Value {
+        serde_json::from_str(&self.ctl(&["stats", "--json"])).unwrap()
     }
 
     /// Sends SIGTERM.

@@ -1,5 +1,6 @@
 //! A real pseudo-terminal with a program in it, and what a person would see on its screen.
 
+use std::num::NonZero;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus};
@@ -35,7 +36,7 @@ impl Terminal {
             .env_remove("LESS")
             .envs(variables.iter().copied());
         let child = command.spawn(side).unwrap();
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, COLUMNS, 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(rows), cells(COLUMNS), 0)));
         let watched = Arc::clone(&screen);
         let descriptor = rustix::io::dup(&pty).unwrap();
         let mut output = std::fs::File::from(descriptor);
@@ -93,6 +94,10 @@ impl Terminal {
 
 /// The shell's prompt, without the blank at its end.
 pub(crate) const PROMPT: &str = "xgrey>";
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).unwrap()
+}
 
 impl Drop for Terminal {
     fn drop(&mut self) {

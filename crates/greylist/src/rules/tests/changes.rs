@@ -201,6 +201,7 @@ fn told_by(set: &RuleSet, query: &Query<'_>) -> Vec<String> {
 #[derive(Clone, Debug)]
 enum Op {
     Add(List, &'static str, Verdict),
+    /// The number is no other's, whatever is given here for it.
     AddLive(List, &'static str, Verdict, u32),
     Remove(List, &'static str),
     PutBack(List, &'static str),
@@ -233,6 +234,11 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// The number of a live rule: about `number`, and no other's.
+fn own(number: u32, line: u32) -> u32 {
+    number * 1_000 + line
+}
+
 /// What `op` does to the model; what `base` had is what is put back.
 fn apply(model: &mut Model, base: &Model, op: &Op, line: u32) {
     let written = Origin { source: 0, line };
@@ -248,7 +254,7 @@ fn apply(model: &mut Model, base: &Model, op: &Op, line: u32) {
             model.rules.insert((list, text), Known { verdict, origin: written, place });
         }
         Op::AddLive(list, text, verdict, number) => {
-            let known = Known { verdict, origin: Origin::LIVE, place: number.into() };
+            let known = Known { verdict, origin: Origin::LIVE, place: own(number, line).into() };
             model.rules.insert((list, text), known);
         }
         Op::Remove(list, text) => {
@@ -283,7 +289,7 @@ fn apply_to_builder(builder: &mut RuleSetBuilder, base: &RuleSet, op: &Op, line:
     match *op {
         Op::Add(list, text, verdict) => builder.add(verdict, parse(list, text), origin).is_some(),
         Op::AddLive(list, text, verdict, number) => {
-            builder.add_live(verdict, parse(list, text), number).is_some()
+            builder.add_live(verdict, parse(list, text), own(number, line)).is_some()
         }
         Op::Remove(list, text) => builder.remove(&parse(list, text)).is_some(),
         Op::PutBack(list, text) => {

@@ -61,13 +61,17 @@ impl DatagramLoop {
         self.wait_at_most(PATIENCE);
         while !self.stop.load(Relaxed) {
             match self.inbox.receive(&self.socket, Wait::ForOne) {
-                Ok(()) => self.turn(),
+                Ok(()) => {
+                    let now = self.clock.now();
+                    self.turn(now);
+                    self.log(now);
+                }
                 Err(error) => self.nothing_came(&error),
             }
         }
         let stopped_at = clock::wall();
         while self.inbox.receive(&self.socket, Wait::Never).is_ok() {
-            self.turn();
+            self.turn(self.clock.now());
             if self.inbox.iter().all(|(envelope, _)| envelope.received > stopped_at) {
                 break;
             }
@@ -100,8 +104,7 @@ impl DatagramLoop {
     }
 
     /// Decides and answers what has come.
-    fn turn(&mut self) {
-        let now = self.clock.now();
+    fn turn(&mut self, now: Timestamp) {
         let at = clock::wall();
         let is_late = |received: Duration, at: Duration| at.saturating_sub(received) >= LATE;
         let mut datagrams = ArrayVec::<Datagram<'_>, DATAGRAMS_MAX>::new();
@@ -130,7 +133,6 @@ impl DatagramLoop {
         let counters = self.front_end.counters();
         counters.events(Event::Late, late);
         counters.events(Event::Unsent, unsent);
-        self.log(now);
     }
 
     /// Lines wait for company, but not for long.
