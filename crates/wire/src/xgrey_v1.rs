@@ -38,7 +38,7 @@ pub use self::answer::{Config, REPLY_BYTES, encode_config, encode_refused, encod
 pub use self::request::{
     Asked, Change, Decoded, Refused, Report, Request, Silence, TextList, Tuple, decode,
 };
-pub use self::secret::{Secret, SecretError};
+pub use self::secret::{SECRET_BYTES_MAX, Secret, SecretError};
 pub use self::stats::{Stats, encode_stats};
 pub use self::words::{Action, ErrorCode, Why};
 

@@ -198,7 +198,7 @@ proptest! {
                 prop_assert!(!(HEADER_BYTES..=DATAGRAM_BYTES_MAX).contains(&datagram.len()));
             }
             Decoded::Refused(Refused { mta, error }) => {
-                prop_assert_eq!(mta.to_be_bytes(), datagram[6..8]);
+                prop_assert_eq!(&mta.to_be_bytes(), &datagram[6..8]);
                 let is_new = version > 0x0101;
                 prop_assert_eq!(is_new, error == ErrorCode::Version);
                 let is_unknown = number % 2 == 1 || number > 36;
@@ -206,7 +206,7 @@ proptest! {
                 prop_assert!(!matches!(error, ErrorCode::Mta | ErrorCode::NoReport));
             }
             Decoded::Asked(Asked { mta, request }) => {
-                prop_assert_eq!(mta.to_be_bytes(), datagram[6..8]);
+                prop_assert_eq!(&mta.to_be_bytes(), &datagram[6..8]);
                 prop_assert_eq!(request.request_type(), number);
                 let mut again = Vec::new();
                 match encode_request(&secret, mta, &request, &mut again) {
@@ -216,7 +216,8 @@ proptest! {
                     }
                     // A text that fills a datagram to its end has no room for its NUL.
                     Err(error) => {
-                        prop_assert!(matches!(error, Unsendable::TooLong { bytes: 1501 | 1502 }));
+                        let is_full = matches!(error, Unsendable::TooLong { bytes: 1501 | 1502 });
+                        prop_assert!(is_full, "{}", error);
                     }
                 }
             }

@@ -214,14 +214,14 @@ fn each_captured_answer_is_taken_by_a_client_and_made_again_by_a_server() {
                 continue;
             }
         }
-        assert_eq!(without_garbage(&again), without_garbage(response), "{name}");
+        // What is garbage there: two bytes of padding, and with them the checksum.
+        let is_garbage = response.len() == 16 && response[14..] != [0, 0];
+        let compared = if is_garbage { 4..14 } else { 0..response.len() };
+        assert_eq!(again[compared.clone()], response[compared], "{name}");
+        assert_eq!(again.len(), response.len(), "{name}");
+        let answer = decode_answer(&secret, mta, &request, response);
+        assert_eq!(decode_answer(&secret, mta, &request, &again), answer, "{name}");
     }
-}
-
-/// An answer without what is garbage in a reply, its two bytes of padding, and then its checksum.
-fn without_garbage(datagram: &[u8]) -> &[u8] {
-    let is_padded = datagram.len() == 16 && datagram[14..] != [0, 0];
-    if is_padded { &datagram[4..14] } else { datagram }
 }
 
 #[test]
