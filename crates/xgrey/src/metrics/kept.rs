@@ -228,6 +228,136 @@ mod tests {
         insta::assert_snapshot!(text.replace(',', "\n"));
     }
 
+    fn open(dir: &std::path::Path) -> CompactStore {
+        let opening = store::durable::Opening {
+            config: store::CompactConfig {
+                timing: greylist::Timing::DEFAULT,
+                bound: store::Bound::for_capacity(1_000),
+                hash_key: greylist::HashKey::new([7; 16]),
+            },
+            disk: std::sync::Arc::new(store::disk::RealDisk::new(dir.to_owned())),
+            settings: store::durable::Settings {
+                sync: store::journal::SyncPolicy::Never,
+                segment_bytes: 1 << 20,
+                snapshot_after: None,
+            },
+            prepare: Box::new(|| Ok(())),
+            now: NOW,
+            threads: std::num::NonZeroUsize::MIN,
+        };
+        CompactStore::open(opening, &|_| {}).unwrap().store
+    }
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
+
+    /// A service that counts under that origin and has had so many first tries.
+    fn service(store: &CompactStore, origin: u64, first_tries: u64) -> Kept {
+        let mut kept = Kept::new(origin, NOW);
+        kept.totals.answers[9] = first_tries;
+        kept.write(store).unwrap();
+        kept
+    }
+
+    /// First tries since ever.
+    fn first_tries(store: &CompactStore) -> u64 {
+        let metrics = super::super::Metrics::new(0);
+        metrics.begin(NOW, store, 1).unwrap();
+        metrics.ever(store, &metrics.look(NOW, store)).totals.first_tries()
+    }
+
+    fn give(from: &CompactStore, to: &CompactStore) {
+        for (name, value) in from.notes() {
+            assert!(is_note_of_counts(&name));
+            assert!(take_in(to, NOW, value));
+        }
+    }
+
+    #[test]
+    fn what_is_imported_is_added_once_however_often_and_in_whatever_circle() {
+        let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let stores: Vec<_> = dirs.iter().map(|dir| open(dir.path())).collect();
+        for (store, origin) in stores.iter().zip(10..) {
+            service(store, origin, 100 + origin);
+        }
+        for _ in 0..3 {
+            for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 0), (1, 0), (0, 2), (2, 1)] {
+                give(&stores[from], &stores[to]);
+            }
+        }
+        for store in &stores {
+            assert_eq!(first_tries(store), 110 + 111 + 112);
+            assert_eq!(store.notes().len(), 3);
+        }
+    }
+
+    #[test]
+    fn of_what_is_imported_the_newest_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        service(&store, 10, 5);
+        let of_other = |first_tries, written| {
+            let mut other = Kept { written, ..Kept::new(20, NOW) };
+            other.totals.answers[9] = first_tries;
+            other.text().into_bytes()
+        };
+        let later = NOW.after(greylist::Secs::new(60));
+        for (first_tries_there, written, all) in [(7, NOW, 12), (9, later, 14), (8, NOW, 14)] {
+            assert!(take_in(&store, NOW, of_other(first_tries_there, written)));
+            assert_eq!(first_tries(&store), all);
+        }
+        assert!(!take_in(&store, NOW, b"rubbish".to_vec()));
+    }
+
+    #[test]
+    fn no_more_others_are_kept_than_there_is_room_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let others = OTHERS_MAX as u64;
+        for origin in 1..=others {
+            assert!(take_in(&store, NOW, Kept::new(origin, NOW).text().into_bytes()));
+        }
+        assert!(!take_in(&store, NOW, Kept::new(others + 1, NOW).text().into_bytes()));
+    }
+
+    /// A service stops with 10 grey tuples, 5 are imported while it is stopped, all expire.
+    #[test]
+    fn an_import_into_a_stopped_service_takes_nothing_from_what_has_expired() {
+        for ends in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let tuples = |store: &CompactStore, ids: std::ops::Range<u64>| {
+                for bits in ids {
+                    let id = store::TupleId::from_bits(bits << 32 | 1).unwrap();
+                    let tuple = greylist::Tuple { state: greylist::State::Grey, since: NOW };
+                    assert_eq!(store.put_id(NOW, id, tuple), store::Placed::Stored);
+                }
+            };
+            let store = open(dir.path());
+            let metrics = super::super::Metrics::new(0);
+            metrics.begin(NOW, &store, 1).unwrap();
+            tuples(&store, 0..10);
+            metrics.keep(NOW, &store).unwrap();
+            drop(store);
+
+            let store = open(dir.path());
+            let offline = Offline::begin(&store).unwrap();
+            tuples(&store, 10..15);
+            if ends {
+                offline.end(NOW, &store, 5);
+            }
+            drop(store);
+
+            let store = open(dir.path());
+            let metrics = super::super::Metrics::new(0);
+            metrics.begin(NOW, &store, 2).unwrap();
+            let late = NOW.after(greylist::Secs::new(86_400));
+            store.sweep_all(late);
+            let look = metrics.look(late, &store);
+            let ever = metrics.ever(&store, &look).totals;
+            assert_eq!((look.since_start.expired.grey, ever.expired.grey), (15, 15));
+            assert_eq!(ever.hand(Hand::Imported), if ends { 5 } else { 0 });
+        }
+    }
+
     #[test]
     fn what_a_later_version_counts_is_left_out() {
         let kept = kept(7, &[5], Balance::default());

@@ -58,7 +58,7 @@ mod tests {
     fn a_wait_is_counted_up_to_the_bound_that_it_does_not_exceed() {
         let counters = WaitCounters::default();
         let waits = [0, 60, 61, 1_500, 1_800, 1_801, 86_400, 86_401, 3_000_000];
-        waits.map(|secs| counters.count(Secs::new(secs)));
+        waits.iter().for_each(|&secs| counters.count(Secs::new(secs)));
         let (mut places, mut secs) = ([0; PLACES], 0);
         counters.add_to(&mut places, &mut secs);
         assert_eq!(places, [2, 1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 1, 2]);

@@ -72,11 +72,51 @@ fn what_is_shown_before_and_after_a_day_of_mail_adds_up() {
     world.tick(late);
     let look = world.look(late);
     let whites = ever.tuples_at(END);
-    assert!(whites > 300, "{whites}");
+    assert_eq!(whites, 24 * 10, "eight that waited and two passed by hand, each hour");
     assert_eq!((look.table.grey, look.table.white), (0, 0));
     assert_eq!(look.since_start.expired.white, whites);
     let all = world.ever(late);
     assert_eq!(all.stored(), all.gone().all());
+}
+
+/// A first try each second from `seconds` on, of other senders each; those never come back.
+fn spam(world: &mut World, seconds: std::ops::Range<u64>) {
+    for second in seconds {
+        world.act(&script::one_that_never_comes_back(second));
+    }
+}
+
+#[test]
+fn a_kill_takes_the_last_minute_from_all_numbers_alike() {
+    let mut world = World::start(0);
+    spam(&mut world, 0..100);
+    world.keep(100);
+    spam(&mut world, 101..108);
+    let mut world = world.restart(Restart::Kill { down: 0 }, 110);
+    spam(&mut world, 200..210);
+    let first_tries = |world: &World, now| world.ever(now).first_tries();
+    assert_eq!(first_tries(&world, 210), 110, "seven are not known any more");
+    assert_eq!(world.look(210).table.grey, 117, "but their tuples are");
+    // All expire: and no more than are known to have tried.
+    let late = DAY;
+    world.tick(late);
+    assert_eq!(world.look(late).table.grey, 0);
+    assert_eq!(world.ever(late).expired.grey, 110);
+    assert_eq!(world.look(late).since_start.expired.grey, 110);
+}
+
+#[test]
+fn what_expires_while_nothing_runs_is_counted_at_the_next_start_and_only_there() {
+    let mut world = World::start(0);
+    spam(&mut world, 0..100);
+    for start in 1..4 {
+        world = world.restart(Restart::Stop { down: HOUR }, start * DAY);
+        let here = if start == 1 { 100 } else { 0 };
+        world.tick(start * DAY);
+        world.tick(start * DAY + 10);
+        assert_eq!(world.look(start * DAY + 10).since_start.expired.grey, here, "start {start}");
+        assert_eq!(world.ever(start * DAY + 10).expired.grey, 100, "start {start}");
+    }
 }
 
 /// What was counted since the start, or since ever, is what was expected.
@@ -122,6 +162,10 @@ fn check_ever(world: &World, now: u64, ever: &Expected, run: &Expected) {
     let totals = world.ever(now);
     check_totals(&totals, ever, now);
     let table = world.look(now).table;
+    let (gone, hand) = (totals.gone(), |hand| totals.hand(hand));
+    let passed = totals.answer("accept", "passed") + hand(Hand::PassedGrey);
+    assert_eq!(totals.first_tries(), passed + gone.grey + table.grey);
+    assert_eq!(passed + hand(Hand::PassedUnknown), gone.white + table.white);
     assert_eq!(table.grey + table.white, ever.tuples_at(now));
     assert_eq!(table.grey + table.white, totals.stored() - totals.gone().all());
     let came = run.tuples_at(run.begun) + run.stored(run.begun..now + 1);

@@ -264,6 +264,14 @@ impl Script {
     }
 }
 
+/// Spam of its own sender.
+pub(crate) fn one_that_never_comes_back(at: u64) -> Action {
+    let mut script = Script::default();
+    let mail = Mail::new("192.0.2.1", &format!("spam{at}@example.net"), "bob@example.org");
+    script.spam(at, &mail, through());
+    script.0.swap_remove(0)
+}
+
 /// All that is done, in order. From minute 50 of each hour on, nothing is.
 pub(crate) fn day() -> Vec<Action> {
     let mut script = Script::default();

@@ -42,6 +42,13 @@ impl Restart {
     }
 }
 
+/// When what has expired, and is read at a start, is swept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Swept {
+    AtOnce,
+    Later,
+}
+
 /// A run of a service.
 pub(crate) struct World {
     dir: TempDir,
@@ -54,25 +61,32 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn start(second: u64) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), second)
+        Self::open(tempfile::tempdir().unwrap(), second, Swept::Later)
     }
 
     /// Ends the run, and begins another.
     pub(crate) fn restart(self, how: Restart, second: u64) -> Self {
         let Self { dir, service, metrics, .. } = self;
-        if let Restart::Stop { down } = how {
-            metrics.keep(at(second - down), service.store()).unwrap();
-        }
+        let swept = match how {
+            Restart::Stop { down } => {
+                metrics.keep(at(second - down), service.store()).unwrap();
+                Swept::Later
+            }
+            // X-Grey's lowest and highest number of tuples since then will be compared: without those
+            // that have expired and are read all the same.
+            Restart::Kill { .. } => Swept::AtOnce,
+        };
         drop((service, metrics));
-        Self::open(dir, second)
+        Self::open(dir, second, swept)
     }
 
-    fn open(dir: TempDir, second: u64) -> Self {
+    fn open(dir: TempDir, second: u64, swept: Swept) -> Self {
         let policy = policy();
         let store = store(dir.path(), &policy, second);
         let metrics = Metrics::new(2);
-        // X-Grey's "tuples" and its lowest and highest are to be compared: without those that have expired.
-        store.sweep_all(at(second));
+        if swept == Swept::AtOnce {
+            store.sweep_all(at(second));
+        }
         metrics.begin(at(second), &store, second).unwrap();
         Self {
             dir,

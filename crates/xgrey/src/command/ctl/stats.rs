@@ -27,7 +27,7 @@ pub(super) fn show(stats: &Stats) -> String {
 
 fn heading(stats: &Stats) -> String {
     let mut out = format!(
-        "xgrey {}, mode {}, up {}, {} connections\nsince start: since {}\n",
+        "xgrey {}, mode {}, up {}, {} connections\nstarted {}\n",
         stats.version,
         stats.mode,
         secs(stats.uptime_seconds),
@@ -37,48 +37,43 @@ fn heading(stats: &Stats) -> String {
     let ever = &stats.since_ever;
     match &ever.since {
         Some(since) => {
-            let starts = if ever.starts == 1 { "start" } else { "starts" };
-            let _ = write!(out, "since ever: since {since}, {} {starts}", thousands(ever.starts));
+            let starts = counted_in_words(ever.starts, "start", "starts");
+            let _ = write!(out, "counting ever since {since}, over {starts}");
             if ever.imported_from > 0 {
-                let _ = write!(out, ", and what {} imported", thousands(ever.imported_from));
-                out += if ever.imported_from == 1 {
-                    " state had counted"
-                } else {
-                    " states had counted"
-                };
+                let states = counted_in_words(ever.imported_from, "state", "states");
+                let _ = write!(out, "; added is what {states} had counted that were imported");
             }
             out.push('\n');
         }
-        None => out += "since ever: nothing is kept on disk, so this is since the start\n",
+        None => out += "nothing is kept on disk: ever is since the start\n",
     }
     out
 }
 
+fn counted_in_words(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(count), if count == 1 { one } else { many })
+}
+
 fn decisions(stats: &Stats) -> String {
-    let (start, ever) = (&stats.since_start, &stats.since_ever.counted);
+    let both = [&stats.since_start, &stats.since_ever.counted];
+    let [start, ever] = both;
     let mut shown = table(["answer", "reason", "since start", "share", "since ever", "share"]);
-    for (kind, total) in start.decisions.iter().zip(&ever.decisions) {
-        if total.count > 0 || kind.count > 0 {
-            shown.add_row([
-                &kind.action,
-                &kind.reason,
-                &thousands(kind.count),
-                &share(kind.count, start.requests),
-                &thousands(total.count),
-                &share(total.count, ever.requests),
-            ]);
+    let mut row = |action: &str, reason: &str, counts: [u64; 2]| {
+        if counts[1] > 0 {
+            let [of_start, of_ever] = [(counts[0], start), (counts[1], ever)]
+                .map(|(count, of)| share(count, of.requests));
+            let [start, ever] = counts.map(thousands);
+            shown.add_row([action, reason, &start, &of_start, &ever, &of_ever]);
         }
+    };
+    let kinds = start.decisions.iter().zip(&ever.decisions);
+    let (accepted, others): (Vec<_>, Vec<_>) = kinds.partition(|(kind, _)| kind.action == "accept");
+    for (kind, total) in accepted {
+        row(&kind.action, &kind.reason, [kind.count, total.count]);
     }
-    let asked = |counted: &Counted| counted.tuples.asked_to_pass;
-    if asked(ever) > 0 {
-        shown.add_row([
-            "accept",
-            "asked-to-pass",
-            &thousands(asked(start)),
-            &share(asked(start), start.requests),
-            &thousands(asked(ever)),
-            &share(asked(ever), ever.requests),
-        ]);
+    row("accept", "asked-to-pass", both.map(|counted| counted.tuples.asked_to_pass));
+    for (kind, total) in others {
+        row(&kind.action, &kind.reason, [kind.count, total.count]);
     }
     shown.add_row(["all", "", &thousands(start.requests), "", &thousands(ever.requests), ""]);
     right_aligned(shown, &[2, 3, 4, 5])
@@ -423,16 +418,51 @@ mod tests {
         };
         let shown = show(&stats);
         assert!(!shown.contains("NaN") && !shown.contains('%'), "{shown}");
-        let head: Vec<&str> = shown.lines().take(3).collect();
-        assert_eq!(head[2], "since ever: nothing is kept on disk, so this is since the start");
+        let head = shown.lines().nth(2);
+        assert_eq!(head, Some("nothing is kept on disk: ever is since the start"));
     }
 
     #[test]
     fn what_imports_brought_is_said() {
         let ever = SinceEver { imported_from: 2, starts: 1, ..stats().since_ever };
         let head = heading(&Stats { since_ever: ever, ..stats() });
-        let last = "since ever: since 2026-01-01T00:00:00Z, 1 start, and what 2 imported states had \
-                    counted";
+        let last = "counting ever since 2026-01-01T00:00:00Z, over 1 start; added is what 2 states had \
+                    counted that were imported";
         assert_eq!(head.lines().last(), Some(last));
+    }
+
+    /// Notes each name in `json` that `text` has not.
+    fn unsaid(json: &serde_json::Value, text: &str, out: &mut Vec<String>) {
+        match json {
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    if !text.contains(&format!("`{name}`")) && !text.contains(&format!(".{name}`")) {
+                        out.push(name.clone());
+                    }
+                    unsaid(value, text, out);
+                }
+            }
+            serde_json::Value::Array(entries) => {
+                entries.iter().for_each(|entry| unsaid(entry, text, out));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_documentation_says_what_each_number_means() {
+        let text = include_str!("../../../../../docs/statistics.md");
+        let mut missing = Vec::new();
+        unsaid(&serde_json::to_value(stats()).unwrap(), text, &mut missing);
+        let words = crate::metrics::Event::ALL.map(|(_, word)| word);
+        let words = words.into_iter().chain(crate::metrics::KINDS.map(|(_, reason)| reason));
+        missing.extend(words.filter(|word| !text.contains(&format!("`{word}`"))).map(str::to_owned));
+        assert_eq!(missing, [""; 0]);
+    }
+
+    /// Scripts rely on the names.
+    #[test]
+    fn json_has_all_numbers_under_names_that_stay() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&stats()).unwrap());
     }
 }
