@@ -32,7 +32,7 @@ use wire::xgrey_v1::{
     Tuple, Why, decode, encode_config, encode_refused, encode_reply, encode_stats,
 };
 
-pub use self::pending::Pending;
+pub use self::pending::{NotNow, Pending};
 pub use self::report::{REPORT_BYTES_MAX, ReportError, write_report};
 pub use self::reports::Reports;
 use crate::config::{Changes, XGreyListener};

@@ -13,7 +13,7 @@
 
 use greylist::Timestamp;
 use store::CompactStore;
-use store::TooManyNotes;
+use store::notes::TooManyNotes;
 use store::journal::Note;
 
 use super::Hand;

@@ -11,7 +11,7 @@
 
 use greylist::rules::{List, RuleSet};
 use greylist::{Secs, Timestamp};
-use store::TooManyNotes;
+use store::notes::TooManyNotes;
 use store::{CompactStats, CompactStore};
 
 use super::cycles::{Counts, Cycles};
