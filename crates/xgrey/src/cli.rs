@@ -283,7 +283,7 @@ pub struct CtlArgs {
 #[derive(Debug, Parser)]
 #[command(
     name = "xgrey ctl",
-    multicall = true,
+    no_binary_name = true,
     disable_help_subcommand = true,
     after_help = SHELL_HELP
 )]

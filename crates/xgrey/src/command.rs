@@ -77,8 +77,11 @@ pub fn run_as_asked() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => run(cli),
         Err(error) => {
-            // Whoever has closed his end does not want to know.
-            let _ = error.print();
+            match words::too_many_words(&error) {
+                Some(said) => eprintln!("{said}"),
+                // Whoever has closed his end does not want to know.
+                None => drop(error.print()),
+            }
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             if error.use_stderr()
                 && let Some(example) = example_of_this_command()

@@ -3,7 +3,8 @@
 //!
 //! Never knows: what a command does.
 
-use clap::{Arg, Command};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, Error};
 
 /// A place in the flag table: a command, and how much of it has been said.
 #[derive(Clone, Debug)]
@@ -59,6 +60,19 @@ fn option<'t>(command: &'t Command, word: &str) -> Option<Said<'t>> {
     let letter = letters.next()?;
     let arg = command.get_arguments().find(|arg| arg.get_short() == Some(letter));
     Some(Said { arg, has_value: letters.next().is_some() })
+}
+
+/// What clap's own words about a mistake don't say well: that a list's entry is one word. (What follows
+/// is taken for a subcommand, since `file` is one.)
+pub fn too_many_words(error: &Error) -> Option<String> {
+    let is_conflict = error.kind() == ErrorKind::ArgumentConflict;
+    match error.get(ContextKind::InvalidSubcommand).filter(|_| is_conflict)? {
+        ContextValue::String(word) => Some(format!(
+            "error: unexpected word '{word}': an entry is one word; put quotes around it if there \
+             are blanks in it"
+        )),
+        _ => None,
+    }
 }
 
 /// The first example that a command's help has.

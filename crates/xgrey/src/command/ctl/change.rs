@@ -113,8 +113,7 @@ fn exact(word: ListWord, bytes: &[u8], typed: &str) -> Result<String, String> {
         return Ok(DEFAULT_ENTRY.to_owned());
     }
     if is_domain && (typed == "-" || typed.is_empty()) {
-        let whole = whole_addresses(word);
-        return Err(format!("nothing is no domain: the null sender is `{whole} ACTION -`"));
+        return Err("no domain is empty; the null sender is `from ACTION -`".to_owned());
     }
     if is_domain && let Some((_, domain)) = typed.split_once('@') {
         let whole = whole_addresses(word);

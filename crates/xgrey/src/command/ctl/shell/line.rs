@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 
-use crate::cli::words::{Place, example, follow};
+use crate::cli::words::{Place, example, follow, too_many_words};
 use crate::cli::{CtlCommand, ShellCommand, ShellLine};
 use crate::command::Failure;
 
@@ -67,7 +67,7 @@ fn help(words: &[String]) -> Result<Said, Failure> {
 
 /// What is wrong with a line, and how it might have been meant.
 fn mistake(words: &[String], error: &clap::Error) -> String {
-    let mut said = inside(&error.to_string());
+    let mut said = too_many_words(error).unwrap_or_else(|| inside(&error.to_string()));
     // That there is --help is said for each command by `help`.
     if let Some(end) = said.find("\n\nFor more information") {
         said.truncate(end);
