@@ -260,7 +260,7 @@ pub struct Reloaded {
 #[serde(untagged)]
 pub enum Answered {
     /// To [`Request::Stats`].
-    Stats(Stats),
+    Stats(Box<Stats>),
     /// To [`Request::ChangeRules`].
     RulesChanged(RulesChanged),
     /// To [`Request::Reload`].

@@ -1,11 +1,14 @@
 //! A request in steady state allocates nothing: from its bytes through the codec, the rules, the
 //! identity, the table, the log of texts and the counters to the bytes of its answer.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, Waker};
 
-use greylist::{HashKey, Timestamp};
+use arc_swap::ArcSwap;
+use greylist::{HashKey, Secs, Timestamp};
 use store::disk::RealDisk;
 use store::text::{TextConfig, TextLog};
 use wire::postfix::{self, Decoded, Decoder, Request};
@@ -112,4 +115,64 @@ fn a_request_in_steady_state_allocates_nothing() {
         assert_eq!(counted.count_total, 0, "allocations at {secs} s: {counted:?}");
     }
     assert_eq!(kept.replies, b"action=DUNNO\n\n");
+}
+
+/// A question in X-Grey's protocol, for one of many tuples.
+fn question(number: usize) -> Vec<u8> {
+    let (sender, recipient) = (format!("Alice{number}@Example.NET"), format!("bob{number}@example.org"));
+    let client = [198, 51, 100, (number % 250) as u8].into();
+    let tuple = Tuple { client, sender: sender.as_bytes(), recipient: recipient.as_bytes() };
+    let mut datagram = Vec::new();
+    let request = xgrey_v1::Request::Greylist(tuple);
+    encode_request(&Secret::default(), MTA_POSTFIX, &request, &mut datagram).unwrap();
+    datagram
+}
+
+fn front_end(service: Service) -> FrontEnd {
+    let metrics = Arc::new(Metrics::new(1));
+    let decisions = DecisionLog::new(Destination {
+        format: Format::Text,
+        sink: LogSink::standard_error(Arc::clone(&metrics)).unwrap(),
+        enabled: Arc::new(AtomicBool::new(false)),
+    });
+    FrontEnd::new(Parts {
+        number: 0,
+        service: Arc::new(service),
+        metrics,
+        decisions,
+        listener: Arc::new(ArcSwap::default()),
+        pending: Arc::default(),
+        faults: Arc::default(),
+    })
+}
+
+#[test]
+fn a_datagram_in_steady_state_allocates_nothing_be_it_good_or_bad() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(RealDisk::new(dir.path().to_owned()));
+    let config = TextConfig { bytes_max: TextConfig::BYTES_MIN, key_fingerprint: 0 };
+    let texts = Arc::new(TextLog::open(disk, config).unwrap().0);
+    let mut front_end = front_end(service(Config::default()).with_texts(texts));
+    let from = SocketAddr::from(([127, 0, 0, 1], 40_000));
+    let questions: Vec<Vec<u8>> = (0..1_000).map(question).collect();
+    let wrong: Vec<Vec<u8>> = questions.iter().map(|good| good[..good.len() - 1].to_vec()).collect();
+    let all = questions.iter().zip(&wrong).flat_map(|(good, bad)| [good, bad]);
+    let datagrams: Vec<Datagram<'_>> = all.map(|bytes| Datagram { from, bytes }).collect();
+    let mut answers = Answers::default();
+    let mut ask = |now| {
+        let mut answered = 0;
+        for batch in datagrams.chunks(DATAGRAMS_MAX) {
+            front_end.answer(now, batch, &mut answers);
+            answered += answers.iter().count();
+        }
+        assert_eq!(answered, questions.len());
+    };
+    let start = Timestamp::from_unix_secs(1_800_000_000);
+    let at = |secs| start.after(Secs::new(secs));
+    // The table grows and the buffers find their size. A day later all are forgotten.
+    ask(start);
+    for secs in [86_400, 86_459, 86_461, 86_462] {
+        let counted = allocation_counter::measure(|| ask(at(secs)));
+        assert_eq!(counted.count_total, 0, "allocations at {secs} s: {counted:?}");
+    }
 }

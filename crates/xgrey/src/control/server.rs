@@ -142,9 +142,9 @@ impl Control {
     /// What the user `uid` asked for, if that is said in one line.
     async fn answer(&self, uid: u32, request: Request) -> Result<Answered, String> {
         match request {
-            Request::Stats => Ok(Answered::Stats(self.stats())),
+            Request::Stats => Ok(Answered::Stats(Box::new(self.stats()))),
             Request::ChangeRules(wanted) => {
-                self.change_rules(uid, &wanted).map(Answered::RulesChanged)
+                self.change_rules(uid, wanted).await.map(Answered::RulesChanged)
             }
             Request::Reload => self.reload().await.map(Answered::Reload),
             Request::Explain(question) => {

@@ -39,6 +39,13 @@ impl XGreyAsker {
         Self { socket }
     }
 
+    /// One that has room for all answers to what it asks without reading.
+    fn with_room(server: SocketAddr) -> Self {
+        let asker = Self::new(server);
+        rustix::net::sockopt::set_socket_recv_buffer_size_force(&asker.socket, 64 << 20).unwrap();
+        asker
+    }
+
     pub(crate) fn send(&self, datagram: &[u8]) {
         self.socket.send(datagram).unwrap();
     }
@@ -146,9 +153,7 @@ fn a_burst_that_comes_while_it_is_held_is_answered_whole() {
     let place = Place::new();
     let (server, address) = start(&place, "", "");
     assert!(!server.output().contains("rmem_max"), "root has room:\n{}", server.output());
-    let asker = XGreyAsker::new(address);
-    // For the answers, which come faster than they are read.
-    rustix::net::sockopt::set_socket_recv_buffer_size_force(&asker.socket, 64 << 20).unwrap();
+    let asker = XGreyAsker::with_room(address);
     server.hold();
     for number in 0..BURST {
         let sender = format!("a{number}@example.net");
@@ -225,7 +230,7 @@ fn what_lies_in_the_socket_when_it_is_told_to_end_is_answered() {
     const QUESTIONS: u16 = 1_000;
     let place = Place::new();
     let (mut server, address) = start(&place, "", "");
-    let asker = XGreyAsker::new(address);
+    let asker = XGreyAsker::with_room(address);
     server.hold();
     for number in 0..QUESTIONS {
         asker.send(&with_mta(number, &greylist("192.0.2.7", "a@example.net", "b@example.org")));
@@ -298,8 +303,7 @@ fn a_reload_adds_changes_and_removes_such_listeners() {
     server.reload(&config(&tables(second, "secret = \"tea\"")));
     server.wait_for_output("is in force", 2);
     assert!(TcpStream::connect(first).is_err(), "closed");
-    let again = Port::bind(first);
-    assert!(again.is_ok(), "free: {again:?}");
+    UdpSocket::bind(first).expect("it is free");
     other.send(&no_op(2));
     until("the datagram to be counted", || (counted(&server, "bad_crc") == 1).then_some(()));
 
@@ -309,15 +313,6 @@ fn a_reload_adds_changes_and_removes_such_listeners() {
     server.wait_for_output("was not taken", 1);
     other.send(&no_op(2));
     until("the other still listens", || (counted(&server, "bad_crc") == 2).then_some(()));
-}
-
-/// A port, bound as somebody else would.
-struct Port;
-
-impl Port {
-    fn bind(address: SocketAddr) -> std::io::Result<UdpSocket> {
-        UdpSocket::bind(address)
-    }
 }
 
 #[test]

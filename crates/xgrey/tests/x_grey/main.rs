@@ -9,6 +9,8 @@ mod front_end;
 mod model;
 mod replay;
 mod reports;
+#[allow(dead_code, reason = "the tests over sockets ask for more")]
 mod requests;
 mod server;
+#[allow(dead_code, reason = "over sockets a part of them is looked at")]
 mod vectors;

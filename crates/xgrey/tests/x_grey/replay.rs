@@ -50,7 +50,7 @@ fn tuple(rng: &mut Rng, number: usize) -> Tuple {
     };
     let domains =
         ["example.net", "example.com", "EXAMPLE.com", "mail.example.com", "a@example.org", ""];
-    let mut address = |rng: &mut Rng, name: &str| match rng.u8(..12) {
+    let address = |rng: &mut Rng, name: &str| match rng.u8(..12) {
         0 => String::new(),
         1 => "postmaster".to_owned(),
         2 => format!("{name}@"),
@@ -89,18 +89,16 @@ fn plan(rng: &mut Rng) -> Vec<Moment> {
             };
             moments[place].asked.push((ask, number));
             let at = moments[place].at;
-            let next = if rng.bool() {
-                let edge = pick(rng, &EDGES);
-                moments.binary_search_by_key(&(at + edge), |moment| moment.at).unwrap_or(usize::MAX)
-            } else {
-                let &(least, most) = pick(rng, &GAPS);
-                let wanted = at + rng.u64(least..=most);
-                moments.partition_point(|moment| moment.at < wanted)
+            let edge = at + pick(rng, &EDGES);
+            let &(least, most) = pick(rng, &GAPS);
+            let wanted = at + rng.u64(least..=most);
+            place = match moments.binary_search_by_key(&edge, |moment| moment.at) {
+                Ok(place) if rng.u8(..4) > 0 => place,
+                _ => moments.partition_point(|moment| moment.at < wanted),
             };
-            if next >= moments.len() {
+            if place == moments.len() {
                 break;
             }
-            place = next;
         }
     }
     for moment in &mut moments {

@@ -27,7 +27,8 @@ fn vector(line: &str) -> Vector {
     let value: serde_json::Value = serde_json::from_str(line).unwrap();
     let hex = |key: &str| value[key].as_str().map(unhex);
     let name = value["name"].as_str().unwrap().to_owned();
-    Vector { name, request: hex("request_hex"), response: hex("response_hex") }
+    let request = if value["transport"] == "udp" { hex("request_hex") } else { None };
+    Vector { name, request, response: hex("response_hex") }
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
@@ -99,6 +100,10 @@ impl Said {
                 Some(shown.collect::<Vec<_>>().join(" "))
             }
             (Self::Report(theirs), Self::Report(ours)) => Some(edits(theirs, ours)),
+            // Over TCP: whoever connects is sent away.
+            (Self::Silence, Self::Report(ours)) if ours.is_empty() => {
+                Some("an empty stream".to_owned())
+            }
             (_, Self::Reply(ours)) => Some(ours.clone()),
             (_, Self::Silence) => Some("silence".to_owned()),
             (_, Self::Numbers(_) | Self::Report(_)) => Some("another kind of answer".to_owned()),

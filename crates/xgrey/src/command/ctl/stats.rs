@@ -178,6 +178,8 @@ fn tuples(stats: &Stats) -> String {
     right_aligned(shown, &[1])
 }
 
+type Count = fn(&TupleCounts) -> u64;
+
 /// What became of tuples; of what is done rarely, only what has been done.
 fn gone(stats: &Stats) -> String {
     let mut shown = table(["tuples", "since start", "since ever"]);
@@ -185,7 +187,7 @@ fn gone(stats: &Stats) -> String {
     let mut row = |what: &str, start: u64, ever: u64| {
         shown.add_row([what, &thousands(start), &thousands(ever)]);
     };
-    let rows: [(&str, fn(&TupleCounts) -> u64); 4] = [
+    let rows: [(&str, Count); 4] = [
         ("expired grey: never came back in time", |tuples| tuples.expired_grey),
         ("expired white: not used any more", |tuples| tuples.expired_white),
         ("grey forgotten for want of room", |tuples| tuples.evicted_grey),
@@ -199,7 +201,7 @@ fn gone(stats: &Stats) -> String {
         kinds.map(|kind| kind.count).sum()
     };
     row("first tries accepted for want of room", no_room(start), no_room(ever));
-    let rare: [(&str, fn(&TupleCounts) -> u64); 3] = [
+    let rare: [(&str, Count); 3] = [
         ("made white by hand", |tuples| {
             tuples.passed_unknown + tuples.passed_grey + tuples.passed_white
         }),
@@ -436,7 +438,8 @@ mod tests {
         match json {
             serde_json::Value::Object(fields) => {
                 for (name, value) in fields {
-                    if !text.contains(&format!("`{name}`")) && !text.contains(&format!(".{name}`")) {
+                    if !text.contains(&format!("`{name}`")) && !text.contains(&format!(".{name}`"))
+                    {
                         out.push(name.clone());
                     }
                     unsaid(value, text, out);
@@ -456,7 +459,8 @@ mod tests {
         unsaid(&serde_json::to_value(stats()).unwrap(), text, &mut missing);
         let words = crate::metrics::Event::ALL.map(|(_, word)| word);
         let words = words.into_iter().chain(crate::metrics::KINDS.map(|(_, reason)| reason));
-        missing.extend(words.filter(|word| !text.contains(&format!("`{word}`"))).map(str::to_owned));
+        missing
+            .extend(words.filter(|word| !text.contains(&format!("`{word}`"))).map(str::to_owned));
         assert_eq!(missing, [""; 0]);
     }
 
