@@ -128,7 +128,7 @@ fn captured(vector: &Vector) -> String {
     }
     // Error 5 is no fault of the request.
     let error = answered["response"].as_u64().filter(|_| answered["type"] == 1);
-    if let Some(error @ (1..5 | 6)) = error {
+    if let Some(error @ (1..=4 | 6)) = error {
         return format!("refused {:?}", ErrorCode::of_code(error.try_into().unwrap()).unwrap());
     }
     let field = |name: &str| match &asked[name] {

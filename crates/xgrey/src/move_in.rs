@@ -35,7 +35,7 @@ use crate::service::{RuleChange, RuleChanged, What};
 const TOLD_MAX: usize = 20;
 
 /// How much of a line is shown where it is told, in bytes.
-const SHOWN_BYTES_MAX: usize = 60;
+const SHOWN_BYTES_MAX: usize = 100;
 
 /// Who looks on looks about this often, in lines: some milliseconds' worth.
 const LINES_PER_LOOK: u64 = 1024;

@@ -72,7 +72,8 @@ fn is_as_x_grey_left_it(server: &Server) {
     for (client, sender, expected) in [
         ("192.0.2.1", "Alice@example.com", "DUNNO"),
         ("192.0.2.1", "alice@example.com", "DEFER_IF_PERMIT"),
-        ("192.0.2.2", "Alice@example.com", "DUNNO"),
+        // It has waited for half an hour, which a header says.
+        ("192.0.2.2", "Alice@example.com", "PREPEND"),
         ("192.0.2.3", "Alice@example.com", "DEFER_IF_PERMIT"),
         ("192.0.2.4", "Alice@example.com", "DEFER_IF_PERMIT"),
         ("192.0.2.5", "Alice@example.com", "DEFER_IF_PERMIT"),
