@@ -39,6 +39,7 @@ use memchr::memchr;
 use self::draft::Draft;
 use crate::{Fault, Limits};
 
+pub mod client;
 mod draft;
 
 /// What the front of a buffer is.

@@ -1,14 +1,27 @@
-//! The flag table. Help, man pages and completions all come from it.
+//! The flag table. Help, man pages and completions all come from it, and so do the words of
+//! `xgrey ctl`'s shell.
+
+pub mod check;
+pub mod lists;
+pub mod show;
+pub mod words;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use greylist::Secs;
+use greylist::rules::List;
 use ipnet::IpNet;
 use wire::xgrey_v1::files::FileKind;
+
+pub use self::check::CheckArgs;
+pub use self::lists::{
+    ExactListArgs, FileArgs, ListTask, ListWord, NetworkListArgs, PatternListArgs,
+};
+pub use self::show::ShowCommand;
 
 use crate::config::length_of_time;
 use crate::control::StateWanted;
@@ -40,7 +53,11 @@ pub enum Command {
         after_help = "Example:\n  xgrey explain --client 192.0.2.7 --sender a@example.net --recipient b@example.org"
     )]
     Explain(ExplainArgs),
-    /// Talk to the running service
+    /// Ask a running server, ours or X-Grey's, what becomes of a mail; for scripts
+    #[command(after_help = check::CHECK_HELP)]
+    Check(CheckArgs),
+    /// Talk to the running service: one command, or a shell
+    #[command(after_help = CTL_HELP)]
     Ctl(CtlArgs),
     /// Write all that is remembered to a file of text
     #[command(after_help = EXPORT_HELP)]
@@ -238,16 +255,67 @@ pub struct ExplainArgs {
     pub control: ControlArgs,
 }
 
+const CTL_HELP: &str = "\
+Without a command: a shell, on a terminal; else each line of standard input is a command.
+
+Exit status: 0 done, 1 failed or nothing to do it to, 2 wrong usage, 69 the service is not running. Of \
+many lines, the worst counts.
+
+Examples:
+  xgrey ctl iplist accept 192.0.2.0/24        let a network in
+  xgrey ctl to-domain reject example.com      refuse mail for a domain
+  xgrey ctl iplist file bogons.txt bogonspace refuse many networks
+  xgrey ctl show iplist                       what is in the list, and what came of it
+  xgrey ctl watch stats                       numbers that change while you look";
+
 /// Flags of `xgrey ctl`.
 #[derive(Debug, Args)]
 pub struct CtlArgs {
     /// Where the service is, and how to print.
     #[command(flatten)]
     pub control: ControlArgs,
-    /// What to ask.
+    /// What to ask; nothing for the shell.
     #[command(subcommand)]
-    pub command: CtlCommand,
+    pub command: Option<CtlCommand>,
 }
+
+/// One line of the shell: the same commands, and how to leave.
+#[derive(Debug, Parser)]
+#[command(
+    name = "xgrey ctl",
+    no_binary_name = true,
+    disable_help_subcommand = true,
+    after_help = SHELL_HELP
+)]
+pub struct ShellLine {
+    /// JSON instead of tables and sentences
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ShellCommand,
+}
+
+/// What the shell of `xgrey ctl` can do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ShellCommand {
+    /// What can be asked without a shell, too.
+    #[command(flatten)]
+    Ctl(CtlCommand),
+    /// Say what there is, or more about one command
+    #[command(alias = "?")]
+    Help {
+        /// The command, such as `iplist` or `show tuples`
+        #[arg(value_name = "COMMAND", num_args = 0..)]
+        words: Vec<String>,
+    },
+    /// Leave the shell; so does the end of the input (^D)
+    #[command(alias = "quit")]
+    Exit,
+}
+
+const SHELL_HELP: &str = "\
+`help COMMAND` says more, `?` is the same as `help`. Words with blanks need quotes. Tab completes.";
 
 /// What `xgrey ctl` can ask.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -262,12 +330,98 @@ pub enum CtlCommand {
     /// List tuples, the newest first: all, or those that match all that is asked for
     #[command(after_help = TUPLES_HELP)]
     Tuples(TuplesArgs),
-    /// Show one tuple, forget it, or let it pass
+    /// Show one tuple, forget it, let it pass, or try it as a mail server would
     Tuple {
         /// What to do.
         #[command(subcommand)]
         command: TupleCommand,
     },
+    /// Show what X-Grey's control program shows, by its words
+    Show {
+        /// What.
+        #[command(subcommand)]
+        what: ShowCommand,
+    },
+    /// Change the list of client addresses: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl iplist accept 192.0.2.0/24")]
+    Iplist(NetworkListArgs),
+    /// Change the list of recipients, byte for byte: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl to accept bob@example.org")]
+    To(ExactListArgs),
+    /// Change the list of recipients' domains, byte for byte: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl to-domain reject example.com")]
+    ToDomain(ExactListArgs),
+    /// Change the list of senders, byte for byte: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl from accept alice@example.net")]
+    From(ExactListArgs),
+    /// Change the list of senders' domains, byte for byte: X-Grey's word
+    #[command(after_help = "Example:\n  xgrey ctl from-domain reject example.com")]
+    FromDomain(ExactListArgs),
+    /// Change the list of client addresses
+    #[command(after_help = "Example:\n  xgrey ctl client accept 2001:db8::/32")]
+    Client(NetworkListArgs),
+    /// Change the list of confirmed host names of clients
+    #[command(after_help = "Example:\n  xgrey ctl client-name accept .example.net")]
+    ClientName(PatternListArgs),
+    /// Change the list of senders
+    #[command(after_help = "Example:\n  xgrey ctl sender accept alice@example.net")]
+    Sender(PatternListArgs),
+    /// Change the list of senders' domains
+    #[command(after_help = "Example:\n  xgrey ctl sender-domain reject .example.com")]
+    SenderDomain(PatternListArgs),
+    /// Change the list of recipients
+    #[command(after_help = "Example:\n  xgrey ctl recipient greylist bob@example.org")]
+    Recipient(PatternListArgs),
+    /// Change the list of recipients' domains
+    #[command(after_help = "Example:\n  xgrey ctl recipient-domain accept example.org")]
+    RecipientDomain(PatternListArgs),
+    /// Take in a rules file: all of it, or nothing if a line is wrong
+    #[command(after_help = lists::FILE_HELP)]
+    File(FileArgs),
+    /// Show something again each second, until a key is pressed
+    #[command(after_help = "Example:\n  xgrey ctl watch show iplist")]
+    Watch {
+        /// A command that shows something [default: stats]
+        #[arg(
+            value_name = "COMMAND",
+            num_args = 0..,
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_hint = ValueHint::CommandWithArguments
+        )]
+        words: Vec<String>,
+    },
+}
+
+impl CtlCommand {
+    /// The list that it changes, and how; nothing if it does something else.
+    pub fn list_task(&self) -> Option<(ListWord, ListTask<'_>)> {
+        let (word, task) = match self {
+            Self::Iplist(args) => (ListWord::IPLIST, args.task()),
+            Self::To(args) => (ListWord::TO, args.task()),
+            Self::ToDomain(args) => (ListWord::TO_DOMAIN, args.task()),
+            Self::From(args) => (ListWord::FROM, args.task()),
+            Self::FromDomain(args) => (ListWord::FROM_DOMAIN, args.task()),
+            Self::Client(args) => (ListWord::ours(List::Client), args.task()),
+            Self::ClientName(args) => (ListWord::ours(List::ClientName), args.task()),
+            Self::Sender(args) => (ListWord::ours(List::Sender), args.task()),
+            Self::SenderDomain(args) => (ListWord::ours(List::SenderDomain), args.task()),
+            Self::Recipient(args) => (ListWord::ours(List::Recipient), args.task()),
+            Self::RecipientDomain(args) => (ListWord::ours(List::RecipientDomain), args.task()),
+            _ => return None,
+        };
+        Some((word, task?))
+    }
+
+    /// Whether it reads a file from standard input.
+    pub fn reads_standard_input(&self) -> bool {
+        let name = match (self, self.list_task()) {
+            (_, Some((_, ListTask::Many { name, .. }))) => name,
+            (Self::File(file), _) => &file.name,
+            _ => return false,
+        };
+        name == Path::new("-")
+    }
 }
 
 const RULES_HELP: &str = "\
@@ -317,7 +471,7 @@ A tuple is listed by the text that was kept when it was new. Tuples without one 
 off, or the texts' bound was reached) are counted at the end, and listed by their ids with --all.";
 
 /// Flags of `xgrey ctl tuples`.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct TuplesArgs {
     /// The sender is like this; * stands for anything, ? for one character; "" for the null sender
     #[arg(long, value_name = "PATTERN")]
@@ -369,6 +523,8 @@ pub enum TupleCommand {
     Show(TupleArgs),
     /// Forget it: its next attempt is its first; exit status 1 if it was not known
     #[command(
+        visible_alias = "remove",
+        alias = "REMOVE",
         after_help = "Example:\n  xgrey ctl tuple forget 192.0.2.7 a@example.net b@example.org"
     )]
     Forget(TupleArgs),
@@ -378,6 +534,20 @@ pub enum TupleCommand {
                       It is white then, as if it had waited. What a rule rejects is still rejected."
     )]
     Pass(TupleArgs),
+    /// Try it now, as a mail server's question would; exit status 1 if a rule decides first
+    #[command(
+        aliases = ["graylist", "GREYLIST", "GRAYLIST"],
+        after_help = "Example:\n  xgrey ctl tuple greylist 192.0.2.7 a@example.net b@example.org\n\n\
+                      X-Grey's word: what is not known is grey then, and its embargo begins."
+    )]
+    Greylist(TupleArgs),
+    /// Let it pass from now on; exit status 1 if a rule decides first
+    #[command(
+        alias = "WHITELIST",
+        after_help = "Example:\n  xgrey ctl tuple whitelist 192.0.2.7 a@example.net b@example.org\n\n\
+                      X-Grey's word for pass, which looks at the rules before."
+    )]
+    Whitelist(TupleArgs),
 }
 
 /// A tuple, named by what an attempt of it looks like. It is found whatever of that counts: see
@@ -385,14 +555,36 @@ pub enum TupleCommand {
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct TupleArgs {
     /// Address of the client, IPv4 or IPv6
-    #[arg(value_name = "CLIENT")]
+    #[arg(value_name = "CLIENT", value_parser = tuple_client)]
     pub client: IpAddr,
-    /// Envelope sender; "" or "<>" for the null sender
+    /// Envelope sender; "", "<>" or - for the null sender
     #[arg(value_name = "SENDER")]
     pub sender: String,
     /// Envelope recipient
     #[arg(value_name = "RECIPIENT")]
     pub recipient: String,
+}
+
+/// One client's address. X-Grey writes a mask behind it, which may only say that it is one.
+fn tuple_client(text: &str) -> Result<IpAddr, String> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+    let one: IpAddr = address.parse().map_err(|_| {
+        format!("{text:?} is no address of a client: write it as 192.0.2.7 or 2001:db8::7")
+    })?;
+    let whole = if one.is_ipv4() { "32" } else { "128" };
+    match bits {
+        None => Ok(one),
+        Some(bits) if bits == whole => Ok(one),
+        Some(_) => Err(format!("a tuple has one client: write {address}, without the network")),
+    }
+}
+
+/// An envelope address as it was typed, bare: `-` and `<>` are the null sender's.
+pub fn bare_address(typed: &str) -> &str {
+    match typed {
+        "-" => "",
+        typed => typed.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(typed),
+    }
 }
 
 /// What `xgrey config` can do.
@@ -438,7 +630,7 @@ mod tests {
     #[test]
     fn help_reads_well() {
         let mut help = String::new();
-        let paths: [&[&str]; 11] = [
+        let paths: [&[&str]; 20] = [
             &[],
             &["serve"],
             &["explain"],
@@ -447,6 +639,15 @@ mod tests {
             &["ctl", "tuple"],
             &["ctl", "tuple", "show"],
             &["ctl", "tuple", "pass"],
+            &["ctl", "tuple", "greylist"],
+            &["ctl", "iplist"],
+            &["ctl", "iplist", "file"],
+            &["ctl", "to"],
+            &["ctl", "recipient"],
+            &["ctl", "recipient", "file"],
+            &["ctl", "show"],
+            &["ctl", "watch"],
+            &["check"],
             &["export"],
             &["import"],
             &["store"],

@@ -48,6 +48,7 @@ use toml::de::DeTable;
 
 pub use duration::length_of_time;
 pub use limits::Limits;
+pub(crate) use list_file::{next_line, rule_line};
 pub use listener::{ListenAddress, Listener, Owner, Protocol};
 pub use log::{Level, LogConfig, LogFormat, Subsystem};
 pub use report::{FINDINGS_KEPT_MAX, Finding, Look, Place, Position, Report, Severity};

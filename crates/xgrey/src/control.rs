@@ -29,7 +29,9 @@ pub use self::rules::{
 pub use self::stats::{
     Counted, ListCount, Rate, RateCount, SinceEver, TupleCounts, WaitCount, Waits,
 };
-pub use self::tuples::{StateWanted, TupleListed, TupleNamed, TuplesListed, TuplesWanted};
+pub use self::tuples::{
+    StateWanted, TupleDecided, TupleListed, TupleNamed, TupleTried, TuplesListed, TuplesWanted,
+};
 
 /// The control socket's name in the runtime directory.
 pub const SOCKET_NAME: &str = "control.sock";
@@ -59,6 +61,12 @@ pub enum Request {
     ForgetTuple(TupleNamed),
     /// Make a tuple white: [`TupleChanged`].
     PassTuple(TupleNamed),
+    /// Try a tuple as a mail server would, unless something decides first: [`TupleTried`].
+    TryTuple(TupleNamed),
+    /// Make a tuple white, unless something decides first: [`TupleTried`].
+    WhitelistTuple(TupleNamed),
+    /// The settings that X-Grey's clients know: [`ConfigShown`].
+    Config,
     /// The whole state: a stream of [`crate::backup::Chunk`] and at its end
     /// [`crate::backup::Totals`].
     Export(ExportWanted),
@@ -216,6 +224,26 @@ pub struct TupleStats {
     pub no_room: u64,
 }
 
+/// The settings that X-Grey's clients know, and what goes with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigShown {
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// About how many tuples the table has room for.
+    pub tuples_max: u64,
+    /// Bytes that the table may take.
+    pub memory_bytes_max: u64,
+    /// Each so many seconds X-Grey looks for what has expired. Ours expires to the second; its counts
+    /// go by such cycles.
+    pub cleanup_seconds: u32,
+    /// How long the first try is put off.
+    pub embargo_seconds: u32,
+    /// How long after the first try a retry counts as one: X-Grey's `Timeout-Greylist`.
+    pub window_seconds: u32,
+    /// How long a tuple that passed is known after its last use: X-Grey's `Timeout-Whitelist`.
+    pub lifetime_seconds: u32,
+}
+
 /// What a reload did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
@@ -243,4 +271,8 @@ pub enum Answered {
     Shown(TupleShown),
     /// To [`Request::ForgetTuple`] and [`Request::PassTuple`].
     Changed(TupleChanged),
+    /// To [`Request::TryTuple`] and [`Request::WhitelistTuple`].
+    Tried(TupleTried),
+    /// To [`Request::Config`].
+    Config(ConfigShown),
 }

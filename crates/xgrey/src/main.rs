@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use xgrey::cli::Cli;
-
 fn main() -> ExitCode {
-    xgrey::command::run(Cli::parse())
+    xgrey::command::run_as_asked()
 }

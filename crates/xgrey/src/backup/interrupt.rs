@@ -20,27 +20,51 @@ impl Interrupt {
     /// # Errors
     /// When the kernel gives no thread, or no signals.
     pub fn watch() -> io::Result<Self> {
-        let interrupt = Self(Arc::new(AtomicBool::new(false)));
+        Self::watch_for(&[SignalKind::interrupt(), SignalKind::terminate()])
+    }
+
+    /// The same, for SIGINT alone: where the process goes on after it, SIGTERM is to end it.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn watch_keyboard() -> io::Result<Self> {
+        Self::watch_for(&[SignalKind::interrupt()])
+    }
+
+    /// One that never comes.
+    pub fn never() -> Self {
+        Self(Arc::new(AtomicBool::new(false)))
+    }
+
+    fn watch_for(kinds: &[SignalKind]) -> io::Result<Self> {
+        let interrupt = Self::never();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let (mut int, mut term) = {
+        let signals = {
             let _inside = runtime.enter();
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+            kinds.iter().map(|&kind| signal(kind)).collect::<io::Result<Vec<_>>>()?
         };
         let came = interrupt.clone();
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                loop {
-                    tokio::select! {
-                        _ = int.recv() => {}
-                        _ = term.recv() => {}
-                    }
-                    if came.0.swap(true, Relaxed) {
-                        std::process::exit(EXIT_CODE);
+            let each = signals.into_iter().map(|mut signal| {
+                let came = came.clone();
+                async move {
+                    while signal.recv().await.is_some() {
+                        if came.0.swap(true, Relaxed) {
+                            std::process::exit(EXIT_CODE);
+                        }
                     }
                 }
             });
+            let tasks = tokio::task::LocalSet::new();
+            each.for_each(|watch| drop(tasks.spawn_local(watch)));
+            runtime.block_on(tasks);
         })?;
         Ok(interrupt)
+    }
+
+    /// As if it had not come: what it was meant for is over.
+    pub fn forget(&self) {
+        self.0.store(false, Relaxed);
     }
 
     /// Whether it came.

@@ -1,50 +1,100 @@
-//! `xgrey ctl`: talks to the running service.
+//! `xgrey ctl`: talks to the running service, a command at a time or in a shell.
 
+mod change;
 mod columns;
+mod list_file;
+mod output;
+mod pager;
 mod rules;
+mod shell;
+mod show;
 mod stats;
 mod tuple;
 mod tuples;
+mod watch;
 
 use std::fmt::Write as _;
 
+use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Failure, control_socket, say};
-use crate::cli::{CtlArgs, CtlCommand, RulesFormat, TupleFormat};
-use crate::control::{Reloaded, Request, Stats, client};
+use self::output::{Form, Output, Talk};
+use super::{Failure, control_socket};
+use crate::cli::{CtlArgs, CtlCommand, RulesFormat, ShellCommand, ShellLine, TupleFormat};
+use crate::control::{Reloaded, Request, client};
 
-/// Asks and prints.
+/// Carries out the command; without one, those that are typed.
 pub fn run(args: &CtlArgs) -> Result<(), Failure> {
     let socket = control_socket(&args.control);
-    match &args.command {
-        CtlCommand::Stats => ask(args, &Request::Stats, |stats: Stats| stats::show(&stats)),
+    let form = if args.control.json { Form::Json } else { Form::Sentences };
+    let Some(command) = &args.command else { return shell::run(&socket, form) };
+    let mut out = Output::straight();
+    let done = perform(&mut Talk { socket: &socket, form, out: &mut out }, command);
+    let shown = out.finish();
+    done.and(shown)
+}
+
+/// Asks and prints.
+fn perform(talk: &mut Talk<'_>, command: &CtlCommand) -> Result<(), Failure> {
+    if let Some((word, task)) = command.list_task() {
+        return change::run(talk, word, task);
+    }
+    let is_json = talk.form == Form::Json;
+    match command {
+        CtlCommand::Stats => ask(talk, &Request::Stats, stats::show),
         CtlCommand::Rules(wanted) => {
-            let format = match (wanted.format, args.control.json) {
+            let format = match (wanted.format, is_json) {
                 (None, false) => RulesFormat::Table,
                 (Some(format), false) => format,
                 (None | Some(RulesFormat::Json), true) => RulesFormat::Json,
                 (Some(_), true) => return Err(contradiction()),
             };
-            rules::run(&socket, wanted, format)
+            rules::run(talk, wanted, format)
         }
         CtlCommand::Reload => {
-            ask(args, &Request::Reload, |reloaded: Reloaded| show_reloaded(&reloaded))
+            ask(talk, &Request::Reload, |reloaded: &Reloaded| show_reloaded(reloaded))
         }
         CtlCommand::Tuples(tuples) => {
-            let format = match (tuples.format, args.control.json) {
+            let format = match (tuples.format, is_json) {
                 (None, false) => TupleFormat::Table,
                 (Some(format), false) => format,
                 (None | Some(TupleFormat::Json), true) => TupleFormat::Json,
                 (Some(_), true) => return Err(contradiction()),
             };
-            tuples::run(&socket, tuples, format)
+            tuples::run(talk, tuples, format)
         }
-        CtlCommand::Tuple { command } => {
-            let form = if args.control.json { tuple::Form::Json } else { tuple::Form::Sentences };
-            tuple::run(&socket, command, form)
+        CtlCommand::Tuple { command } => tuple::run(talk, command),
+        CtlCommand::Show { what } => show::run(talk, *what),
+        CtlCommand::File(file) => change::file(talk, &file.name),
+        CtlCommand::Watch { words } => watch::run(talk.socket, talk.form, &watched(words)?, words),
+        // What changes a list is done above; clap sees to it that it says what.
+        CtlCommand::Iplist(_)
+        | CtlCommand::To(_)
+        | CtlCommand::ToDomain(_)
+        | CtlCommand::From(_)
+        | CtlCommand::FromDomain(_)
+        | CtlCommand::Client(_)
+        | CtlCommand::ClientName(_)
+        | CtlCommand::Sender(_)
+        | CtlCommand::SenderDomain(_)
+        | CtlCommand::Recipient(_)
+        | CtlCommand::RecipientDomain(_) => {
+            Err(Failure::Usage("xgrey: an action and an entry are missing".to_owned()))
         }
+    }
+}
+
+/// The command that is to be watched.
+fn watched(words: &[String]) -> Result<CtlCommand, Failure> {
+    if words.is_empty() {
+        return Ok(CtlCommand::Stats);
+    }
+    match ShellLine::try_parse_from(words) {
+        Ok(ShellLine { command: ShellCommand::Ctl(command), .. }) => Ok(command),
+        Ok(_) => Err(Failure::Usage("xgrey: that can't be watched".to_owned())),
+        Err(error) => Err(Failure::Usage(error.to_string())),
     }
 }
 
@@ -52,18 +102,14 @@ fn contradiction() -> Failure {
     Failure::Usage("xgrey: --json and --format say different things: leave one out".to_owned())
 }
 
-/// Asks what is answered in one piece, and prints it in words or as it came.
-fn ask<T: DeserializeOwned>(
-    args: &CtlArgs,
+/// Asks what is answered in one piece, and prints it.
+fn ask<T: DeserializeOwned + Serialize>(
+    talk: &mut Talk<'_>,
     request: &Request,
-    show: impl FnOnce(T) -> String,
+    show: impl FnOnce(&T) -> String,
 ) -> Result<(), Failure> {
-    let socket = control_socket(&args.control);
-    if args.control.json {
-        let answer: serde_json::Value = client::ask(&socket, request)?;
-        return say(&format!("{}\n", serde_json::to_string_pretty(&answer)?));
-    }
-    say(&show(client::ask(&socket, request)?))
+    let answer: T = client::ask(talk.socket, request)?;
+    talk.answer(&answer, || show(&answer))
 }
 
 /// A table with a rule under its head and nothing else.

@@ -46,6 +46,12 @@ mod tests {
             ("xgrey-explain.1", "recipient"),
             ("xgrey-ctl.1", "reload"),
             ("xgrey-ctl-stats.1", "json"),
+            ("xgrey-ctl-iplist.1", "ACTION"),
+            ("xgrey-ctl-iplist-file.1", "bogonspace"),
+            ("xgrey-ctl-to-domain.1", "byte for byte"),
+            ("xgrey-ctl-show-tuples.1", "whitelist"),
+            ("xgrey-ctl-watch.1", "COMMAND"),
+            ("xgrey-check.1", "on\\-failure"),
             ("xgrey-export.1", "part"),
             ("xgrey-import.1", "state"),
             ("xgrey-store-verify.1", "json"),
@@ -62,6 +68,8 @@ mod tests {
         let mut script = Vec::new();
         clap_complete::generate(Shell::Bash, &mut Cli::command(), "xgrey", &mut script);
         let script = String::from_utf8(script).unwrap();
-        assert!(script.contains("--decision-log") && script.contains("explain"), "{script}");
+        for word in ["--decision-log", "explain", "iplist", "relaydelay", "--on-failure"] {
+            assert!(script.contains(word), "{word} is not completed:\n{script}");
+        }
     }
 }

@@ -106,10 +106,10 @@ struct Opened {
     service: Arc<Service>,
     clock: Clock,
     receiver: Receiver,
-    /// What has been counted here, if a service ran here before.
-    counts: Option<Offline>,
     /// What became of rules that moved in.
     rules: RuleTally,
+    /// What has been counted here, if a service ran here before.
+    counts: Option<Offline>,
 }
 
 impl<'a> OfflineTarget<'a> {
@@ -158,7 +158,11 @@ impl<'a> OfflineTarget<'a> {
                 );
             }
         }
-        self.opened = Some(Opened::of(config, &state, left)?);
+        let opened = Opened::of(config, &state)?;
+        for (_, counts) in left {
+            metrics::take_in(opened.service.store(), opened.clock.now(), counts);
+        }
+        self.opened = Some(opened.counting());
         Ok(())
     }
 
@@ -168,26 +172,22 @@ impl<'a> OfflineTarget<'a> {
         let Some(config) = self.config.take() else { return Ok(()) };
         let state = take(self.path)?;
         self.gift = Some(Gift(self.path));
-        self.opened = Some(Opened::of(config, &state, Vec::new())?);
+        self.opened = Some(Opened::of(config, &state)?.counting());
         Ok(())
     }
 }
 
 impl Opened {
-    /// With `left`, the notes of counts that were kept there under another hash key.
-    fn of(
-        config: Config,
-        state: &Arc<StateDir>,
-        left: Vec<(Vec<u8>, Vec<u8>)>,
-    ) -> Result<Self, Failure> {
+    fn of(config: Config, state: &Arc<StateDir>) -> Result<Self, Failure> {
         let (service, clock) = serve::opened(config, state)?;
         let service = Arc::new(service);
-        for (_, counts) in left {
-            metrics::take_in(service.store(), clock.now(), counts);
-        }
-        let counts = Offline::begin(service.store());
         let receiver = Receiver::new(Arc::clone(&service), move || clock.now());
-        Ok(Self { service, clock, receiver, counts, rules: RuleTally::default() })
+        Ok(Self { service, clock, receiver, rules: RuleTally::default(), counts: None })
+    }
+
+    /// The same, once the counts that are to be gone on with are there.
+    fn counting(self) -> Self {
+        Self { counts: Offline::begin(self.service.store()), ..self }
     }
 }
 
@@ -242,8 +242,8 @@ impl Target for OfflineTarget<'_> {
     fn begin(&mut self, header: &Header) -> Result<Terms, String> {
         if let Some(config) = self.config.take() {
             self.open(config, &header.hash_key).map_err(|failure| match failure {
-                Failure::Failed(why) | Failure::Usage(why) => why,
-                Failure::Told => String::new(),
+                Failure::Failed(why) | Failure::Usage(why) | Failure::Unreachable(why) => why,
+                Failure::Told | Failure::Exit(_) => String::new(),
             })?;
         }
         let opened = self.opened.as_mut().ok_or("the state directory is not open")?;

@@ -342,8 +342,8 @@ impl Server {
     async fn try_reload(&mut self) -> Result<Reloaded, String> {
         let Loaded { config, name, report } =
             load(self.config_path.as_deref()).map_err(|failure| match failure {
-                Failure::Usage(why) | Failure::Failed(why) => why,
-                Failure::Told => String::new(),
+                Failure::Usage(why) | Failure::Failed(why) | Failure::Unreachable(why) => why,
+                Failure::Told | Failure::Exit(_) => String::new(),
             })?;
         // The one step that can fail comes first; nothing is changed before it.
         let replaced = self.listeners.replace(&config.listeners, &config.x_grey).await;

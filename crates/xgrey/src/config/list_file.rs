@@ -92,9 +92,33 @@ pub(super) fn read(
     Ok(())
 }
 
+/// What a line of a rules file says: the list, the verdict, and what is to be matched, or nothing for
+/// the list's default. `None` for blanks and comments.
+///
+/// # Errors
+/// When it is no rule; in words.
+pub(crate) fn rule_line(
+    bytes: &[u8],
+) -> Result<Option<(List, Verdict, Option<Pattern>)>, String> {
+    match line(bytes, Format::Rules) {
+        Ok(None) => Ok(None),
+        Ok(Some((_, Line::Rule(verdict, pattern)))) => {
+            Ok(Some((pattern.list(), verdict, Some(pattern))))
+        }
+        Ok(Some((_, Line::Default(list, verdict)))) => Ok(Some((list, verdict, None))),
+        Err(LineError { message, mistake: Mistake { what, help }, .. }) => Err(match help {
+            Some(help) => format!("{message}: {what}; {help}"),
+            None => format!("{message}: {what}"),
+        }),
+    }
+}
+
 /// Puts the next line, without its end, into `line`; of a line that is too long, only so much that
 /// this can be seen. `false`: there is none.
-fn next_line(contents: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+///
+/// # Errors
+/// When reading fails.
+pub(crate) fn next_line(contents: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let limit = LINE_BYTES_MAX as u64 + 1;
     if Read::take(&mut *contents, limit).read_until(b'\n', line)? == 0 {

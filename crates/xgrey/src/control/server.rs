@@ -1,6 +1,7 @@
 //! Answering admins on the control socket.
 
 mod backup;
+mod config;
 mod disk;
 mod rules;
 mod stats;
@@ -154,6 +155,11 @@ impl Control {
             Request::ShowTuple(named) => self.show_tuple(&named).await.map(Answered::Shown),
             Request::ForgetTuple(named) => self.forget_tuple(&named).await.map(Answered::Changed),
             Request::PassTuple(named) => self.pass_tuple(&named).await.map(Answered::Changed),
+            Request::TryTuple(named) => self.try_tuple(&named).await.map(Answered::Tried),
+            Request::WhitelistTuple(named) => {
+                self.whitelist_tuple(&named).await.map(Answered::Tried)
+            }
+            Request::Config => Ok(Answered::Config(self.config())),
             // A stream: see `talk`.
             Request::Rules(_)
             | Request::Tuples(_)

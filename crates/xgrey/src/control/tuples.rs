@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use store::text::TextDamage;
 
 use crate::service::{
-    AddressPattern, Extent, Listed, ListingEnd, TextShown, TupleFilter, TupleState,
+    AddressPattern, Extent, Listed, ListingEnd, TextShown, TupleChanged, TupleFilter, TupleState,
 };
 
 /// A tuple, named by what an attempt of it looks like.
@@ -28,6 +28,29 @@ impl TupleNamed {
         let client = Client::new(self.client);
         Query::new(client, self.sender.as_bytes(), self.recipient.as_bytes())
     }
+}
+
+/// What came of a tuple that was to be tried or made white.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TupleTried {
+    /// It was.
+    Done(TupleChanged),
+    /// It was not, since a query of it is decided without it.
+    Decided(TupleDecided),
+}
+
+/// What decides a query without its tuple.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TupleDecided {
+    /// `accept` or `reject`.
+    pub answer: String,
+    /// The list or stage that decides, such as `sender-domain`.
+    pub stage: String,
+    /// What it says.
+    pub said: String,
+    /// The file and line of the rule, if it is one.
+    pub origin: Option<String>,
 }
 
 /// Which tuples are wanted: those that match all that is given.

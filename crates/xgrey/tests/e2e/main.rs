@@ -14,6 +14,8 @@
 
 mod asker;
 mod asks_by_hand;
+mod changes_rules;
+mod checks_by_script;
 mod exim;
 mod faults_at_start;
 mod faults_while_running;
@@ -30,6 +32,8 @@ mod runs_as_a_service;
 mod server;
 mod small_disk;
 mod smtp;
+mod terminal;
+mod types_in_the_shell;
 mod wait;
 mod world;
 mod x_grey;

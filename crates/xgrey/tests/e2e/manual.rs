@@ -10,6 +10,12 @@ pub(crate) const POSTFIX: &str = include_str!("../../../../docs/mta/postfix.md")
 /// The manual's page about Exim.
 pub(crate) const EXIM: &str = include_str!("../../../../docs/mta/exim.md");
 
+/// The manual's page for those who come from X-Grey.
+pub(crate) const X_GREY: &str = include_str!("../../../../docs/x-grey.md");
+
+/// The manual's page about asking from scripts.
+pub(crate) const CHECK: &str = include_str!("../../../../docs/check.md");
+
 /// The first block of code in a page with `needle` in it.
 pub(crate) fn block<'a>(page: &'a str, needle: &str) -> &'a str {
     // Every other piece between fences is code.

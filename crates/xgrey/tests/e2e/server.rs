@@ -157,6 +157,25 @@ impl Server {
         self.wait();
     }
 
+    /// Its control socket.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.home.runtime.join("control.sock")
+    }
+
+    /// `xgrey ctl` with these words.
+    pub(crate) fn ctl_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xgrey"));
+        command.arg("ctl").arg("--control").arg(self.control_socket()).args(words);
+        command
+    }
+
+    /// What `xgrey ctl` with these words prints, which must end well.
+    pub(crate) fn ctl(&self, words: &[&str]) -> String {
+        let ended = run(&mut self.ctl_command(words));
+        assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.output);
+        ended.output
+    }
+
     /// What `xgrey ctl stats` says of what outlives the process.
     pub(crate) fn disk_stats(&self) -> DiskStats {
         serde_json::from_value(self.stats()["disk"].take()).unwrap()
@@ -164,11 +183,7 @@ impl Server {
 
     /// What `xgrey ctl stats` says, as JSON.
     pub(crate) fn stats(&self) -> serde_json::Value {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xgrey"));
-        command.args(["ctl", "--json", "stats", "--control"]);
-        let ended = run(command.arg(self.home.runtime.join("control.sock")));
-        assert_eq!(ended.code, Some(0), "{}", ended.output);
-        serde_json::from_str(&ended.output).unwrap()
+        serde_json::from_str(&self.ctl(&["stats", "--json"])).unwrap()
     }
 
     /// Sends SIGTERM.

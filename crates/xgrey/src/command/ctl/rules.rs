@@ -5,27 +5,32 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::columns::printable;
+use super::output::Talk;
 use super::{right_aligned, table};
 use crate::cli::{RulesArgs, RulesFormat};
-use crate::command::{Failure, say};
+use crate::command::Failure;
 use crate::control::conversation::{Conversation, Heard};
 use crate::control::{Request, RuleShown, RulesListed, RulesWanted};
 use crate::thousands::thousands;
 
 /// Asks and prints.
-pub(super) fn run(socket: &Path, args: &RulesArgs, format: RulesFormat) -> Result<(), Failure> {
+pub(super) fn run(
+    talk: &mut Talk<'_>,
+    args: &RulesArgs,
+    format: RulesFormat,
+) -> Result<(), Failure> {
     let live = args.live || format == RulesFormat::Rules;
     let wanted = RulesWanted { list: args.list.clone(), live };
-    let rules = listed(socket, wanted)?;
+    let rules = listed(talk.socket, wanted)?;
     match format {
-        RulesFormat::Table => say(&shown(&rules)),
-        RulesFormat::Json => say(&format!("{}\n", serde_json::to_string_pretty(&rules)?)),
-        RulesFormat::Rules => say(&as_file(&rules)),
+        RulesFormat::Table => talk.say(&shown(&rules)),
+        RulesFormat::Json => talk.say(&format!("{}\n", serde_json::to_string_pretty(&rules)?)),
+        RulesFormat::Rules => talk.say(&as_file(&rules)),
     }
 }
 
 /// The rules that are wanted, in the order in which they are asked.
-fn listed(socket: &Path, wanted: RulesWanted) -> Result<Vec<RuleShown>, Failure> {
+pub(super) fn listed(socket: &Path, wanted: RulesWanted) -> Result<Vec<RuleShown>, Failure> {
     let mut talk = Conversation::begin(socket, &Request::Rules(wanted))?;
     let mut rules = Vec::new();
     loop {

@@ -268,7 +268,7 @@ fn secs(secs: u64) -> Secs {
 }
 
 /// 12.3 MiB.
-fn mebibytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     let tenths = bytes.saturating_mul(10) / (1024 * 1024);
     format!("{}.{} MiB", thousands(tenths / 10), tenths % 10)
 }

@@ -1,60 +1,77 @@
 //! `xgrey ctl tuple`: one tuple, named by what an attempt of it looks like.
 
 use std::fmt::Write as _;
-use std::path::Path;
-
-use serde::Serialize;
 
 use super::columns::printable;
-use crate::cli::{TupleArgs, TupleCommand};
+use super::output::{Form, Talk};
+use crate::cli::{TupleArgs, TupleCommand, bare_address};
+use crate::command::Failure;
 use crate::command::explain::{COLUMN, show_identity, show_state};
-use crate::command::{Failure, say};
-use crate::control::{Request, TupleNamed, client};
+use crate::control::{Request, TupleNamed, TupleTried, client};
 use crate::service::{TupleChanged, TupleShown, TupleState};
 
-/// How answers are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Sentences,
-    Json,
-}
-
 /// Asks and prints. Not to know the tuple is a failure of what needs it.
-pub(super) fn run(socket: &Path, command: &TupleCommand, form: Form) -> Result<(), Failure> {
+pub(super) fn run(talk: &mut Talk<'_>, command: &TupleCommand) -> Result<(), Failure> {
+    let socket = talk.socket;
     match command {
         TupleCommand::Show(args) => {
             let named = named(args);
             let shown: TupleShown = client::ask(socket, &Request::ShowTuple(named.clone()))?;
-            print(form, &shown, || show(&named, &shown))?;
+            talk.answer(&shown, || show(&named, &shown))?;
             if_known(&shown.tuple)
         }
         TupleCommand::Forget(args) => {
             let named = named(args);
             let changed: TupleChanged = client::ask(socket, &Request::ForgetTuple(named.clone()))?;
-            print(form, &changed, || forgotten(&named, &changed))?;
+            talk.answer(&changed, || forgotten(&named, &changed))?;
             if_known(&changed.before)
         }
         TupleCommand::Pass(args) => {
             let named = named(args);
             let changed: TupleChanged = client::ask(socket, &Request::PassTuple(named.clone()))?;
-            print(form, &changed, || passed(&named, &changed))
+            talk.answer(&changed, || passed(&named, &changed))
+        }
+        TupleCommand::Greylist(args) => {
+            let named = named(args);
+            let tried = client::ask(socket, &Request::TryTuple(named.clone()))?;
+            tell_tried(talk, &tried, |changed| greylisted(&named, changed))
+        }
+        TupleCommand::Whitelist(args) => {
+            let named = named(args);
+            let tried = client::ask(socket, &Request::WhitelistTuple(named.clone()))?;
+            tell_tried(talk, &tried, |changed| passed(&named, changed))
         }
     }
 }
 
 fn named(args: &TupleArgs) -> TupleNamed {
-    let bare = |address: &String| address.trim_matches(['<', '>']).to_owned();
-    TupleNamed { client: args.client, sender: bare(&args.sender), recipient: bare(&args.recipient) }
+    let [sender, recipient] =
+        [&args.sender, &args.recipient].map(|typed| bare_address(typed).to_owned());
+    TupleNamed { client: args.client, sender, recipient }
 }
 
-fn print(
-    form: Form,
-    answer: &impl Serialize,
-    sentences: impl FnOnce() -> String,
+/// Prints what came of a tuple that the rules were asked about first. That they have decided is a
+/// failure: the tuple is not what it was to be.
+fn tell_tried(
+    talk: &mut Talk<'_>,
+    tried: &TupleTried,
+    sentences: impl FnOnce(&TupleChanged) -> String,
 ) -> Result<(), Failure> {
-    match form {
-        Form::Sentences => say(&sentences()),
-        Form::Json => say(&format!("{}\n", serde_json::to_string_pretty(answer)?)),
+    match tried {
+        TupleTried::Done(changed) => talk.answer(tried, || sentences(changed)),
+        TupleTried::Decided(decided) => {
+            if talk.form == Form::Json {
+                talk.answer(tried, String::new)?;
+            }
+            let place = decided.origin.as_ref().map(|origin| format!(" ({origin})"));
+            let why = format!(
+                "the tuple stays as it is, since it isn't asked for: {}: {}{}",
+                decided.stage,
+                decided.said,
+                place.unwrap_or_default()
+            );
+            Err(Failure::Failed(why))
+        }
     }
 }
 
@@ -107,6 +124,21 @@ fn forgotten(named: &TupleNamed, changed: &TupleChanged) -> String {
         TupleState::White { .. } => "forgotten, was white: the next attempt is the first",
     };
     head(said, named)
+}
+
+fn greylisted(named: &TupleNamed, changed: &TupleChanged) -> String {
+    let said = match (&changed.before, &changed.tuple) {
+        (_, TupleState::Unknown) => "not known still: there was no room for it",
+        (TupleState::Unknown, _) => "grey now, was not known: its embargo begins",
+        (TupleState::Grey { .. }, TupleState::Grey { .. }) => {
+            "grey still: an early try does not begin its embargo anew"
+        }
+        (TupleState::Grey { .. }, TupleState::White { .. }) => "white now: its embargo was over",
+        (TupleState::White { .. }, _) => "white still: this counts as a use",
+    };
+    let mut out = head(said, named);
+    show_state(&mut out, &changed.tuple);
+    out
 }
 
 fn passed(named: &TupleNamed, changed: &TupleChanged) -> String {

@@ -1,10 +1,10 @@
 //! `xgrey ctl tuples`: lists tuples as the service comes across them.
 
 use std::collections::HashSet;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::io::{self, Write};
 
 use super::columns::{Columns, Width, printable};
+use super::output::Talk;
 use crate::cli::{TupleFormat, TuplesArgs};
 use crate::command::Failure;
 use crate::control::conversation::{Conversation, Heard};
@@ -12,7 +12,11 @@ use crate::control::{Request, TupleListed, TuplesListed, TuplesWanted};
 use crate::thousands::thousands;
 
 /// Asks, and prints what comes until the end, the limit, or until nobody reads any more.
-pub(super) fn run(socket: &Path, args: &TuplesArgs, format: TupleFormat) -> Result<(), Failure> {
+pub(super) fn run(
+    talk: &mut Talk<'_>,
+    args: &TuplesArgs,
+    format: TupleFormat,
+) -> Result<(), Failure> {
     let wanted = TuplesWanted {
         client: args.client.map(|network| network.to_string()),
         sender: args.sender.clone(),
@@ -23,14 +27,16 @@ pub(super) fn run(socket: &Path, args: &TuplesArgs, format: TupleFormat) -> Resu
         all: args.all,
     };
     let is_all = wanted == TuplesWanted { all: wanted.all, ..TuplesWanted::default() };
-    let mut talk = Conversation::begin(socket, &Request::Tuples(wanted))?;
-    let out = BufWriter::new(io::stdout().lock());
-    let mut listing = Listing::new(out, format, terminal_width(), args);
-    match listing.print(&mut talk) {
+    let mut answers = Conversation::begin(talk.socket, &Request::Tuples(wanted))?;
+    let width = talk.out.width();
+    let mut listing = Listing::new(&mut *talk.out, format, width, args);
+    let printed = listing.print(&mut answers);
+    let counts = listing.into_counts();
+    match printed {
         Ok(ended) => {
             let nothing = if is_all { "no tuple is known" } else { "no tuple matches" };
-            for line in listing.counts.say(ended, nothing) {
-                eprintln!("xgrey: {line}");
+            for line in counts.say(ended, nothing) {
+                talk.out.note(&line);
             }
             Ok(())
         }
@@ -39,11 +45,6 @@ pub(super) fn run(socket: &Path, args: &TuplesArgs, format: TupleFormat) -> Resu
         Err(Broken::Out(error)) => Err(Failure::Failed(format!("cannot print: {error}"))),
         Err(Broken::In(failure)) => Err(failure),
     }
-}
-
-fn terminal_width() -> Width {
-    let cells = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into());
-    cells.filter(|_| io::stdout().is_terminal()).map_or(Width::Unbounded, Width::AtMost)
 }
 
 /// What broke.
@@ -102,6 +103,10 @@ impl<W: Write> Listing<W> {
         };
         let limit = args.limit.unwrap_or(u64::MAX);
         Self { rows, limit, seen: HashSet::new(), counts: Counts::default() }
+    }
+
+    fn into_counts(self) -> Counts {
+        self.counts
     }
 
     fn print(&mut self, talk: &mut Conversation) -> Result<Ended, Broken> {

@@ -10,9 +10,11 @@ use tokio::io::AsyncWrite;
 use super::Control;
 use crate::clock;
 use crate::control::stream::{Items, write_items};
-use crate::control::{TupleListed, TupleNamed, TuplesListed};
+use crate::control::{TupleDecided, TupleListed, TupleNamed, TupleTried, TuplesListed};
 use crate::metrics::Hand;
-use crate::service::{Extent, Listed, NotListed, TupleChanged, TupleFilter, TupleShown};
+use crate::service::{
+    Extent, Listed, NotListed, Scratch, TupleChanged, TupleFilter, TupleShown, TupleState,
+};
 
 /// How long a tuple's text is looked for. Reading 1 GiB of texts takes about a second, if the kernel
 /// has them in memory.
@@ -69,6 +71,51 @@ impl Control {
         self.metrics.outside().hand(Hand::forgotten(&changed.before), 1);
         tell(named, &changed, "forgotten");
         Ok(changed)
+    }
+
+    /// What a mail server's question would do, if it came to the tuple.
+    pub(super) async fn try_tuple(&self, named: &TupleNamed) -> Result<TupleTried, String> {
+        let before = match self.tuple_unless_decided(named).await? {
+            Ok(before) => before,
+            Err(decided) => return Ok(TupleTried::Decided(decided)),
+        };
+        let (query, now) = (named.query(), self.clock.now());
+        let (mut scratch, mut outcomes) = (Scratch::default(), Vec::new());
+        {
+            let policy = self.service.policy();
+            let queries = [query];
+            self.service.answer(&policy, now, &queries, &mut scratch, &mut outcomes).await;
+        }
+        let shown = self.service.show_tuple(now, &query).await;
+        let (TupleShown { id, identity, tuple, .. }, _) =
+            shown.map_err(|error| format!("the store can't be asked: {error}"))?;
+        let changed = TupleChanged { id, identity, before, tuple };
+        tell(named, &changed, "tried");
+        Ok(TupleTried::Done(changed))
+    }
+
+    /// As [`pass_tuple`](Self::pass_tuple), if a question would come to the tuple.
+    pub(super) async fn whitelist_tuple(&self, named: &TupleNamed) -> Result<TupleTried, String> {
+        match self.tuple_unless_decided(named).await? {
+            Ok(_) => self.pass_tuple(named).await.map(TupleTried::Done),
+            Err(decided) => Ok(TupleTried::Decided(decided)),
+        }
+    }
+
+    /// What is known of a tuple, or what decides a question before it is come to.
+    async fn tuple_unless_decided(
+        &self,
+        named: &TupleNamed,
+    ) -> Result<Result<TupleState, TupleDecided>, String> {
+        let explained = self.service.explain(self.clock.now(), &named.query()).await;
+        let explained = explained.map_err(|error| format!("the store can't be asked: {error}"))?;
+        if let Some(tuple) = explained.tuple {
+            return Ok(Ok(tuple));
+        }
+        let last = explained.path.into_iter().next_back();
+        let (stage, said, origin) =
+            last.map_or_else(Default::default, |step| (step.stage, step.said, step.origin));
+        Ok(Err(TupleDecided { answer: explained.answer, stage, said, origin }))
     }
 
     pub(super) async fn pass_tuple(&self, named: &TupleNamed) -> Result<TupleChanged, String> {
