@@ -12,10 +12,10 @@
 //! Never knows: what a number is for. `docs/statistics.md` says what each means.
 
 mod cycles;
+mod decisions;
 mod hand;
 mod kept;
 mod ledger;
-mod lists;
 mod rates;
 mod seconds;
 mod totals;
@@ -25,14 +25,13 @@ mod x_grey;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use greylist::rules::Verdict;
 use greylist::{AcceptReason, Answer, DeferReason, Timestamp};
 use parking_lot::Mutex;
 
+pub use self::decisions::VERDICTS;
+use self::decisions::{ASKED_TO_PASS, DecisionCounters};
 pub use self::hand::Hand;
 pub use self::kept::{Offline, is_note_of_counts, take_in};
-use self::lists::ListCounters;
-pub use self::lists::VERDICTS;
 pub use self::rates::{Decided, Rate};
 use self::seconds::Seconds;
 pub use self::totals::{Gone, Totals};
@@ -158,24 +157,14 @@ impl Side {
     }
 }
 
-/// What the last list that was asked had said.
-const fn verdict(answer: &Answer) -> Verdict {
-    match answer {
-        Answer::Accept(AcceptReason::Rule(_)) => Verdict::Accept,
-        Answer::Reject(_) => Verdict::Reject,
-        Answer::Accept(_) | Answer::Defer(_) => Verdict::Greylist,
-    }
-}
-
 /// One worker's counters, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Counters {
-    answers: [AtomicU64; KINDS.len()],
+    decisions: DecisionCounters,
     waits: WaitCounters,
     /// What was decided in the last seconds: accepted, deferred, rejected.
     seconds: [Seconds; SIDES],
-    lists: ListCounters,
     hands: [AtomicU64; Hand::ALL.len()],
     events: [AtomicU64; Event::ALL.len()],
 }
@@ -186,8 +175,7 @@ impl Counters {
         let mut sides = [0; SIDES];
         for Outcome { answer, lists, .. } in outcomes {
             sides[Side::of(answer) as usize] += 1;
-            self.answers[kind(answer)].fetch_add(1, Relaxed);
-            self.lists.count(*lists, verdict(answer));
+            self.decisions.count(kind(answer), *lists);
             if let Answer::Accept(AcceptReason::Passed { waited }) = answer {
                 self.waits.count(*waited);
             }
@@ -222,7 +210,7 @@ impl Counters {
     pub fn asked_to_pass(&self, now: Timestamp, lists: ListsAsked, before: &TupleState) {
         self.hand(Hand::AskedToPass, 1);
         self.hand(Hand::passed(before), 1);
-        self.lists.count(lists, Verdict::Greylist);
+        self.decisions.count(ASKED_TO_PASS, lists);
         self.seconds[Side::Accepted as usize].add(now, 1);
     }
 
@@ -232,10 +220,9 @@ impl Counters {
                 *sum += count.load(Relaxed);
             }
         };
-        add(&mut totals.answers, &self.answers);
         add(&mut totals.events, &self.events);
         add(&mut totals.hands, &self.hands);
-        self.lists.add_to(&mut totals.lists);
+        self.decisions.add_to(totals);
         self.waits.add_to(&mut totals.waits, &mut totals.waited_secs);
     }
 }

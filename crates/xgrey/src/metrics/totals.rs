@@ -2,7 +2,7 @@
 
 use greylist::rules::List;
 
-use super::lists::{Said, VERDICTS};
+use super::decisions::{Said, VERDICTS};
 use super::rates::Decided;
 use super::waits::PLACES;
 use super::{Event, Hand, KINDS, WAITS};
