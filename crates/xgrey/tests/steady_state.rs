@@ -131,7 +131,8 @@ fn question(number: usize) -> Vec<u8> {
     let tuple = Tuple { client, sender: sender.as_bytes(), recipient: recipient.as_bytes() };
     let mut datagram = Vec::new();
     let request = xgrey_v1::Request::Greylist(tuple);
-    encode_request(&Secret::default(), MTA_POSTFIX, &request, &mut datagram).unwrap();
+    encode_request(&Secret::default(), MTA_POSTFIX, &request, &mut datagram)
+        .expect("it can be sent");
     datagram
 }
 
@@ -139,7 +140,7 @@ fn front_end(service: Service) -> FrontEnd {
     let metrics = Arc::new(Metrics::new(1));
     let decisions = DecisionLog::new(Destination {
         format: Format::Text,
-        sink: LogSink::standard_error(Arc::clone(&metrics)).unwrap(),
+        sink: LogSink::standard_error(Arc::clone(&metrics)).expect("a thread"),
         enabled: Arc::new(AtomicBool::new(false)),
     });
     FrontEnd::new(Parts {

@@ -43,7 +43,7 @@ fn pick<'a, T>(rng: &mut Rng, of: &'a [T]) -> &'a T {
 /// Addresses that meet the rules below, and long ones whose ends don't count.
 fn tuple(rng: &mut Rng, number: usize) -> Tuple {
     let client = match rng.u8(..10) {
-        0 => format!("2001:db8::{:x}", number),
+        0 => format!("2001:db8::{number:x}"),
         1 => format!("203.0.113.{}", number % 256),
         2 => format!("198.51.100.{}", number % 256),
         _ => format!("10.{}.{}.{}", number >> 16, number >> 8 & 255, number & 255),
