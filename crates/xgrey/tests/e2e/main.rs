@@ -14,6 +14,7 @@
 
 mod asker;
 mod asks_by_hand;
+mod changes_rules;
 mod exim;
 mod faults_at_start;
 mod faults_while_running;
