@@ -102,8 +102,12 @@ impl World {
         assert_eq!((ended.status.code(), &ended.stderr[..]), (Some(0), &b""[..]));
         let text = String::from_utf8(ended.stdout).unwrap();
         let text = text.replace(&*self.dir.path().to_string_lossy(), "/etc/xgrey");
-        let varying =
-            [(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "0000-00-00T00:00:00Z"), (r"uid \d+", "uid 0")];
+        let varying = [
+            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "0000-00-00T00:00:00Z"),
+            (r"uid \d+", "uid 0"),
+            // A folder's name makes its column wider or narrower.
+            (r"([^ \n])   +", "$1  "),
+        ];
         varying.iter().fold(text, |text, (what, by)| {
             regex::Regex::new(what).unwrap().replace_all(&text, *by).into_owned()
         })
@@ -179,7 +183,7 @@ fn a_written_file_stands_in_for_the_live_rules() {
         Err(report) => report.render(xgrey::config::Look::Plain),
     };
     // The configuration's own lists come after files: it says so of what stands in both.
-    assert_eq!(report.matches("warning").count(), 2, "{report}");
+    assert_eq!(report.matches("warning:").count(), 2, "{report}");
     assert!(!report.contains("error"), "{report}");
 }
 
