@@ -14,10 +14,10 @@
 
 mod asker;
 mod asks_by_hand;
-mod changes_rules;
 mod exim;
 mod faults_at_start;
 mod faults_while_running;
+mod keeps_live_rules;
 mod mail_through_exim;
 mod mail_through_postfix;
 mod manual;
