@@ -24,6 +24,8 @@ pub enum PatternProblem {
     Empty,
     /// A blank or control character in the middle.
     Space,
+    /// A `#` at the start, which begins a comment in list files.
+    CommentSign,
     /// More than that.
     TooLong {
         /// How many bytes there may be.
@@ -102,6 +104,10 @@ impl PatternProblem {
             Self::Space => {
                 "white space inside an entry: write one entry at a time \
                  (in a regular expression or after `=`, \\x20)"
+            }
+            Self::CommentSign => {
+                "an entry can't begin with `#`, which begins a comment in list files: \
+                 write a regular expression, as in /^#/"
             }
             Self::NotAnAddress => {
                 "neither an IP address nor a network: \

@@ -130,6 +130,9 @@ pub(super) fn check_shape(text: &str) -> Result<(), PatternError> {
     if text.is_empty() {
         return error(0..0, PatternProblem::Empty);
     }
+    if text.starts_with('#') {
+        return error(0..1, PatternProblem::CommentSign);
+    }
     let max = match text.starts_with(exact::SIGN) {
         true => exact::WRITTEN_BYTES_MAX,
         false => PATTERN_BYTES_MAX,
@@ -368,6 +371,11 @@ mod tests {
     fn each_mistake_is_found_where_it_is() {
         let rows = [
             (List::Client, "", "«» the entry is empty"),
+            (
+                List::Sender,
+                "#a@b.example",
+                "«#»a@b.example an entry can't begin with `#`, which begins a comment in list files",
+            ),
             (List::Client, "192.0.2.7 x", "192.0.2.7« »x white space inside an entry"),
             (List::Client, "192.0.2.*", "«192.0.2.*» neither an IP address nor a network"),
             (List::Client, "192.0.2.256", "«192.0.2.256» neither an IP address nor a network"),

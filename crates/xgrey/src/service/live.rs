@@ -33,8 +33,8 @@ use self::note::Key;
 use self::state::{Arrival, State};
 use super::{Policy, Service};
 
-/// Live rules, at most, marks of removed ones included. So many take about 500 MiB, with the notes of
-/// them and the set that they are part of.
+/// Live rules, at most, marks of removed ones included. By estimate each takes 500 bytes: its note in
+/// the store, what is known of it here, and its place in the set. That is 500 MB.
 pub const LIVE_RULES_MAX: usize = 1_000_000;
 
 /// One change.
@@ -206,7 +206,7 @@ fn tell_unreadable(name: &[u8], why: &note::Unreadable) {
 }
 
 impl Service {
-    /// Notes `changes`, in their order, all or none: on return they are as safe as a tuple. They
+    /// Notes `changes`, in their order, or refuses all: on return they are as safe as a tuple. They
     /// are in force after the next [`rules_in_force`](Self::rules_in_force). What each came to is
     /// appended to `done`.
     ///
@@ -236,8 +236,7 @@ impl Service {
 
     /// Puts all changes noted so far in force, if there are any: one atomic look when there are
     /// none. To be called before a batch that must see them; else it happens within a tenth of a
-    /// second. It takes as long as the lists that are changed take to be put together: 0.1 s for a
-    /// million rules.
+    /// second. It takes as long as the lists that are changed take to be put together.
     pub fn rules_in_force(&self, now: Timestamp) {
         if self.live.is_pending.load(Ordering::Acquire) {
             self.finish_changes(now, &mut self.live.state.lock());

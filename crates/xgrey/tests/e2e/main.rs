@@ -19,6 +19,7 @@ mod checks_by_script;
 mod exim;
 mod faults_at_start;
 mod faults_while_running;
+mod keeps_live_rules;
 mod mail_through_exim;
 mod mail_through_postfix;
 mod manual;

@@ -1,6 +1,8 @@
 //! The program under test, as its own process with a configuration and folders of its own.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -184,6 +186,15 @@ impl Server {
     /// What `xgrey ctl stats` says, as JSON.
     pub(crate) fn stats(&self) -> serde_json::Value {
         serde_json::from_str(&self.ctl(&["stats", "--json"])).unwrap()
+    }
+
+    /// What the control socket answers in one line.
+    pub(crate) fn control(&self, request: &serde_json::Value) -> serde_json::Value {
+        let mut stream = UnixStream::connect(self.home.runtime.join("control.sock")).unwrap();
+        writeln!(stream, "{request}").unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
     }
 
     /// Sends SIGTERM.

@@ -88,7 +88,16 @@ fn as_file(rules: &[RuleShown]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
+    use greylist::rules::{List, Pattern, RuleOrigin, Verdict};
+    use greylist::{HashKey, Timestamp};
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::command::serve;
+    use crate::config::{Config, MadeUp, parse_text};
+    use crate::service::{By, Entry, HitsKept, RuleChange, What};
 
     fn rule(list: &str, verdict: &str, pattern: &str, hits: u64) -> RuleShown {
         RuleShown {
@@ -148,5 +157,81 @@ mod tests {
     #[test]
     fn live_rules_are_written_as_a_rules_file() {
         insta::assert_snapshot!(as_file(&some()[1..]));
+    }
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_795_498_200);
+
+    fn change() -> impl Strategy<Value = RuleChange> {
+        let list = prop::sample::select(List::ALL.to_vec());
+        let entry = list.prop_flat_map(|list| {
+            let pattern = move |text: String| Pattern::parse(list, &text).ok().map(Entry::Pattern);
+            let exact = move |bytes: Vec<u8>| Pattern::exact(list, &bytes).ok().map(Entry::Pattern);
+            let entry = prop_oneof![
+                1 => Just(Some(Entry::Default)),
+                4 => r"[a-c#=.]{1,4}(@[a-c#.]{1,3})?".prop_map(pattern),
+                1 => "default".prop_map(pattern),
+                2 => r"/[a-c#.]{1,4}/".prop_map(pattern),
+                2 => r"(192\.0\.2\.[0-9]{1,2}|2001:db8::[1-9])(/3[0-2])?".prop_map(pattern),
+                4 => prop::collection::vec(any::<u8>(), 0..12).prop_map(exact),
+            ];
+            entry.prop_filter_map("no entry", move |entry| Some((list, entry?)))
+        });
+        let what = prop::sample::select(vec![
+            What::Set(Verdict::Accept),
+            What::Set(Verdict::Reject),
+            What::Set(Verdict::Greylist),
+            What::Remove,
+        ]);
+        (entry, what).prop_map(|((list, entry), what)| RuleChange {
+            list,
+            entry,
+            what,
+            hits: HitsKept::Keep,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_rules_file_of_live_rules_is_read_as_the_same_rules(
+            changes in prop::collection::vec(change(), 0..20),
+        ) {
+            let Ok(service) = serve::service(Config::default(), HashKey::new([7; 16])) else {
+                panic!("no service");
+            };
+            let by = By::Control { uid: 0 };
+            service.change_rules(NOW, by, &changes, &mut Vec::new()).unwrap();
+            let mut live = Vec::new();
+            let _ = service.list_rules(NOW, None, |rule| {
+                live.extend(rule.live.map(|_| RuleShown::of(&rule)));
+                ControlFlow::Continue(())
+            });
+
+            let path = std::path::Path::new("/etc/xgrey/xgrey.toml");
+            let file = ("/etc/xgrey/live.rules".into(), as_file(&live).into_bytes());
+            let there = MadeUp { files: [file].into(), ..MadeUp::default() };
+            let text = "[[rules.file]]\npath = \"live.rules\"\n";
+            let (config, report) = parse_text(text, path, &there).unwrap();
+            prop_assert!(report.is_empty());
+            let read = config.rules.iter().filter(|rule| rule.origin != RuleOrigin::BUILT_IN);
+            let read: Vec<_> = read
+                .map(|rule| {
+                    let is_default = rule.reference.is_default();
+                    (rule.list.word(), rule.verdict.word(), rule.text.to_string(), is_default)
+                })
+                .collect();
+            let live: Vec<_> = live
+                .iter()
+                .map(|rule| (&*rule.list, &*rule.verdict, rule.pattern.clone(), rule.default))
+                .collect();
+            prop_assert_eq!(read.len(), live.len());
+            for rule in &live {
+                prop_assert!(read.contains(rule), "{:?} is not in {:?}", rule, read);
+            }
+            // Regular expressions are tried in the same order.
+            let expressions = |all: &[(&str, &str, String, bool)]| -> Vec<String> {
+                all.iter().map(|rule| rule.2.clone()).filter(|text| text.starts_with('/')).collect()
+            };
+            prop_assert_eq!(expressions(&read), expressions(&live));
+        }
     }
 }
