@@ -145,7 +145,7 @@ fn fate(action: &[u8]) -> Option<Fate> {
     ];
     let word = action.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     let is = |name: &&str| word.eq_ignore_ascii_case(name.as_bytes());
-    if ACCEPT.iter().any(|name| is(name)) {
+    if ACCEPT.iter().any(is) {
         Some(Fate::Accept)
     } else if is(&"REJECT") {
         Some(Fate::Reject)
