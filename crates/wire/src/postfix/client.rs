@@ -131,12 +131,21 @@ fn fate(action: &[u8]) -> Option<Fate> {
     /// `DISCARD` takes the mail, whatever becomes of it then; `DEFER_IF_REJECT` objects only if
     /// something else does.
     const ACCEPT: [&str; 11] = [
-        "DUNNO", "OK", "PREPEND", "INFO", "WARN", "HOLD", "FILTER", "REDIRECT", "BCC", "DISCARD",
+        "DUNNO",
+        "OK",
+        "PREPEND",
+        "INFO",
+        "WARN",
+        "HOLD",
+        "FILTER",
+        "REDIRECT",
+        "BCC",
+        "DISCARD",
         "DEFER_IF_REJECT",
     ];
     let word = action.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     let is = |name: &&str| word.eq_ignore_ascii_case(name.as_bytes());
-    if ACCEPT.iter().any(|name| is(name)) {
+    if ACCEPT.iter().any(is) {
         Some(Fate::Accept)
     } else if is(&"REJECT") {
         Some(Fate::Reject)

@@ -118,7 +118,11 @@ mod tests {
         ] {
             let place = follow(&table, words.split_whitespace());
             let open_id = place.open.map(|arg| arg.get_id().as_str());
-            assert_eq!((place.command.get_name(), place.given, open_id), (name, given, open), "{words}");
+            assert_eq!(
+                (place.command.get_name(), place.given, open_id),
+                (name, given, open),
+                "{words}"
+            );
         }
     }
 

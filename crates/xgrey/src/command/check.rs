@@ -314,7 +314,12 @@ mod tests {
         for (answer, on_failure, code, line) in [
             (answered(Fate::Accept, "DUNNO"), OnFailure::Defer, 0, Some("accept: DUNNO")),
             (answered(Fate::Reject, "REJECT no"), OnFailure::Accept, 1, Some("reject: REJECT no")),
-            (answered(Fate::Defer, "450 \x1b[2J"), OnFailure::Fail, 75, Some("defer: 450 \\u{1b}[2J")),
+            (
+                answered(Fate::Defer, "450 \x1b[2J"),
+                OnFailure::Fail,
+                75,
+                Some("defer: 450 \\u{1b}[2J"),
+            ),
             (none(), OnFailure::Accept, 0, Some("accept: no answer")),
             (none(), OnFailure::Reject, 1, Some("reject: no answer")),
             (none(), OnFailure::Defer, 75, Some("defer: no answer")),
@@ -329,7 +334,8 @@ mod tests {
     fn x_greys_question_has_what_its_clients_would_send() {
         let long = [b'a'; 300];
         let client = Client::new([192, 0, 2, 7].into());
-        let xgrey_v1::Request::Greylist(tuple) = question(&Query::new(client, &long, b"b@c")) else {
+        let xgrey_v1::Request::Greylist(tuple) = question(&Query::new(client, &long, b"b@c"))
+        else {
             panic!("another question");
         };
         assert_eq!((tuple.sender.len(), tuple.recipient), (200, &b"b@c"[..]));

@@ -97,9 +97,7 @@ pub(super) fn read(
 ///
 /// # Errors
 /// When it is no rule; in words.
-pub(crate) fn rule_line(
-    bytes: &[u8],
-) -> Result<Option<(List, Verdict, Option<Pattern>)>, String> {
+pub(crate) fn rule_line(bytes: &[u8]) -> Result<Option<(List, Verdict, Option<Pattern>)>, String> {
     match line(bytes, Format::Rules) {
         Ok(None) => Ok(None),
         Ok(Some((_, Line::Rule(verdict, pattern)))) => {

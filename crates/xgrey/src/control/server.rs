@@ -165,9 +165,7 @@ impl Control {
             | Request::Tuples(_)
             | Request::Export(_)
             | Request::Import(_)
-            | Request::ImportTexts => {
-                Err("this can't be answered in one line".to_owned())
-            }
+            | Request::ImportTexts => Err("this can't be answered in one line".to_owned()),
         }
     }
 

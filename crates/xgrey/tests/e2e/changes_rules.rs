@@ -54,9 +54,12 @@ fn each_word_changes_what_the_next_mail_gets() {
         ("recipient-domain", ".org"),
         ("from", "default"),
     ] {
-        for (action, answered) in
-            [("accept", "accept"), ("REJECT", "reject"), ("graylist", "defer"), ("Accept", "accept")]
-        {
+        for (action, answered) in [
+            ("accept", "accept"),
+            ("REJECT", "reject"),
+            ("graylist", "defer"),
+            ("Accept", "accept"),
+        ] {
             server.ctl(&[words, action, entry]);
             assert_eq!(answer(server.address()), answered, "{words} {action} {entry}");
         }
@@ -88,9 +91,8 @@ fn live_rules_are_there_after_kill_9_and_say_where_they_come_from() {
 fn a_file_is_taken_in_whole_or_not_at_all() {
     let place = Place::new();
     let server = Server::start(&place, SETTINGS);
-    let many: String = (0..20_000)
-        .map(|n: u32| format!("10.{}.{}.0/24 ACCEPT\n", n / 256, n % 256))
-        .collect();
+    let many: String =
+        (0..20_000).map(|n: u32| format!("10.{}.{}.0/24 ACCEPT\n", n / 256, n % 256)).collect();
     let good = place.write("iplist.txt", &format!("# ours\n\n{many}192.0.2.0/24 REJECT\n"));
     let said = server.ctl(&["iplist", "file", good.to_str().unwrap()]);
     assert!(said.ends_with(": 20,001 entries, 20,001 new\n"), "{said}");

@@ -51,7 +51,10 @@ fn x_grey(secret: &str, action: Action) -> (String, std::thread::JoinHandle<bool
             return false;
         };
         let Request::Greylist(tuple) = request else { return false };
-        assert_eq!((tuple.sender, tuple.recipient), (&b"a@example.net"[..], &b"bob@example.org"[..]));
+        assert_eq!(
+            (tuple.sender, tuple.recipient),
+            (&b"a@example.net"[..], &b"bob@example.org"[..])
+        );
         let mut answer = Vec::new();
         let answer_type = request.answer_type();
         encode_reply(&secret, mta, answer_type, action.code(), Why::Greylist, &mut answer);
@@ -110,7 +113,8 @@ fn what_cannot_be_asked_is_wrong_usage() {
 fn the_manuals_wrapper_for_qmail_puts_off_refuses_and_passes_on() {
     let place = Place::new();
     let server = Server::start(&place, SETTINGS);
-    let queue = place.write("queue", "#!/bin/sh\ncat >\"$TAKEN.mail\"\ncat <&1 >\"$TAKEN.envelope\"\n");
+    let queue =
+        place.write("queue", "#!/bin/sh\ncat >\"$TAKEN.mail\"\ncat <&1 >\"$TAKEN.envelope\"\n");
     let check = format!("{} check --policy {}", env!("CARGO_BIN_EXE_xgrey"), server.address());
     let wrapper = manual::block(manual::CHECK, "QMAILQUEUE=");
     assert!(wrapper.contains("xgrey check"), "{wrapper}");

@@ -1,7 +1,7 @@
 //! A real pseudo-terminal with a program in it, and what a person would see on its screen.
 
-use std::num::NonZero;
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::num::NonZero;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex};
@@ -73,7 +73,8 @@ impl Terminal {
         let given_up = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             until(what, || Some(self.screen()).filter(|screen| seen(screen)))
         }));
-        given_up.unwrap_or_else(|_| panic!("{what} did not come; on the screen:\n{}", self.screen()))
+        given_up
+            .unwrap_or_else(|_| panic!("{what} did not come; on the screen:\n{}", self.screen()))
     }
 
     /// Waits until so many prompts have been printed, the last of them with nothing behind it.

@@ -31,11 +31,7 @@ const CHANGE_BYTES: usize = 80;
 const LONG: usize = 2_000;
 
 /// Does what is to be done to a list.
-pub(super) fn run(
-    talk: &mut Talk<'_>,
-    word: ListWord,
-    task: ListTask<'_>,
-) -> Result<(), Failure> {
+pub(super) fn run(talk: &mut Talk<'_>, word: ListWord, task: ListTask<'_>) -> Result<(), Failure> {
     match task {
         ListTask::One { action, entry } => one(talk, word, action, entry),
         ListTask::Many { name, format } => {
@@ -54,12 +50,7 @@ pub(super) fn file(talk: &mut Talk<'_>, name: &Path) -> Result<(), Failure> {
     many(talk, name, Lines::Rules)
 }
 
-fn one(
-    talk: &mut Talk<'_>,
-    word: ListWord,
-    action: Action,
-    typed: &str,
-) -> Result<(), Failure> {
+fn one(talk: &mut Talk<'_>, word: ListWord, action: Action, typed: &str) -> Result<(), Failure> {
     let entry = understood(word, typed).map_err(|why| Failure::Usage(format!("xgrey: {why}")))?;
     let request = Request::ChangeRules(ChangeRulesWanted {
         changes: vec![in_words(word.list, entry, action)],
@@ -139,11 +130,7 @@ fn whole_addresses(word: ListWord) -> &'static str {
 
 /// A change as it crosses the control socket.
 pub(super) fn in_words(list: List, entry: String, action: Action) -> RuleChangeText {
-    RuleChangeText {
-        list: list.word().to_owned(),
-        entry,
-        verdict: action.word().to_owned(),
-    }
+    RuleChangeText { list: list.word().to_owned(), entry, verdict: action.word().to_owned() }
 }
 
 /// What was done to one entry.
@@ -426,7 +413,8 @@ mod tests {
             line: 1,
             change: in_words(List::Sender, "\\".repeat(length), Action::Configured),
         };
-        let changes: Vec<FileChange> = [1, 20, 300, 2_000].repeat(200).into_iter().map(of_length).collect();
+        let changes: Vec<FileChange> =
+            [1, 20, 300, 2_000].repeat(200).into_iter().map(of_length).collect();
         let mut rest = changes.as_slice();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(fitting(rest));

@@ -62,9 +62,9 @@ pub(super) fn read(input: &mut dyn BufRead, lines: Lines) -> io::Result<Read> {
     while next_line(input, &mut buffer)? {
         line += 1;
         let said = match change(&buffer, lines) {
-            Ok(Some(_)) if read.changes.len() == LIVE_RULES_MAX => {
-                Err(format!("more than {LIVE_RULES_MAX} entries: name the file in the configuration"))
-            }
+            Ok(Some(_)) if read.changes.len() == LIVE_RULES_MAX => Err(format!(
+                "more than {LIVE_RULES_MAX} entries: name the file in the configuration"
+            )),
             said => said,
         };
         match said {
@@ -187,7 +187,8 @@ fn rule(line: &[u8]) -> Result<Option<RuleChangeText>, String> {
         && let Some(action @ (Action::Remove | Action::Configured)) = Action::parse(action)
     {
         let entry = words.next().filter(|entry| !entry.starts_with('#'));
-        let entry = entry.ok_or_else(|| format!("say what: {} {} ENTRY", list.word(), action.word()))?;
+        let entry =
+            entry.ok_or_else(|| format!("say what: {} {} ENTRY", list.word(), action.word()))?;
         if words.next().is_some_and(|more| !more.starts_with('#')) {
             return Err("white space inside an entry: write one entry a line".to_owned());
         }

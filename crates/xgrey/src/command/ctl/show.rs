@@ -13,9 +13,7 @@ use super::{ask, right_aligned, rules, table, tuples};
 use crate::cli::show::WhichTuples;
 use crate::cli::{ListWord, ShowCommand, TupleFormat, TuplesArgs};
 use crate::command::Failure;
-use crate::control::{
-    ConfigShown, Request, RuleShown, RulesWanted, StateWanted, Stats, client,
-};
+use crate::control::{ConfigShown, Request, RuleShown, RulesWanted, StateWanted, Stats, client};
 use crate::metrics::XGreyStats;
 use crate::thousands::thousands;
 
@@ -229,8 +227,11 @@ mod tests {
             .keys()
             .cloned()
             .collect();
-        let numbered: serde_json::Map<String, serde_json::Value> =
-            fields.iter().zip(1_001..).map(|(name, number)| (name.clone(), number.into())).collect();
+        let numbered: serde_json::Map<String, serde_json::Value> = fields
+            .iter()
+            .zip(1_001..)
+            .map(|(name, number)| (name.clone(), number.into()))
+            .collect();
         let numbered: XGreyStats = serde_json::from_value(numbered.into()).unwrap();
         let shown = blocks(&numbered).map(|(name, rows)| block((name, &rows)));
         insta::assert_snapshot!(shown.join("\n"));

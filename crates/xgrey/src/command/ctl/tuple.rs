@@ -65,7 +65,7 @@ fn tell_tried(
             }
             let place = decided.origin.as_ref().map(|origin| format!(" ({origin})"));
             let why = format!(
-                "the tuple stays as it is, since it isn't asked for: {}: {}{}",
+                "the tuple stays as it is, since its mail is decided before: {}: {}{}",
                 decided.stage,
                 decided.said,
                 place.unwrap_or_default()

@@ -90,10 +90,9 @@ impl Completer for Words {
         match candidates(&self.table, &before, &typed[begin..]) {
             Candidates::Files => self.files.complete(line, pos, context),
             Candidates::Words(words) => {
-                let pairs = words.into_iter().map(|word| Pair {
-                    replacement: format!("{word} "),
-                    display: word,
-                });
+                let pairs = words
+                    .into_iter()
+                    .map(|word| Pair { replacement: format!("{word} "), display: word });
                 Ok((begin, pairs.collect()))
             }
         }
