@@ -4,8 +4,9 @@
 //!  sync    each `sync` of the configuration   store.sync
 //!  upkeep  each second                        store.upkeep: is the journal well? is a snapshot due?
 //!  text    each quarter of a second           texts.flush, and each second texts.upkeep
+//!  rules   each tenth of a second             service.look_after_rules
 //! ```
-//! Neither is waited for by whoever decides. What they find is in the log, once when it begins and
+//! None is waited for by whoever decides. What they find is in the log, once when it begins and
 //! once when it ends, and in `xgrey ctl stats` all the time.
 //!
 //! Never knows: what is in the files.
@@ -32,6 +33,18 @@ const TEXT: Duration = Duration::from_millis(250);
 /// How many of these lie between two looks at what of the texts can go.
 const TEXT_UPKEEP: u32 = 4;
 
+/// How soon a rule that was changed is in force when nobody waits for it.
+const RULES: Duration = Duration::from_millis(100);
+
+/// How a thread stands to those that decide about mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// It yields to them.
+    Yielding,
+    /// It is one of them: they may wait for it.
+    Prompt,
+}
+
 /// The threads, as long as they run.
 #[derive(Debug)]
 pub struct Keeper {
@@ -50,21 +63,27 @@ impl Keeper {
         let mut keeper = Self { threads: Vec::new(), service, clock };
         if let Some(period) = sync {
             let (service, clock) = (Arc::clone(&keeper.service), clock);
-            keeper.spawn("sync", period, move |_| service.store().sync(clock.now()))?;
+            keeper.spawn("sync", Manner::Yielding, period, move |_| {
+                service.store().sync(clock.now());
+            })?;
         }
         let (service, clock) = (Arc::clone(&keeper.service), clock);
-        keeper.spawn("upkeep", UPKEEP, move |stopped| {
+        keeper.spawn("upkeep", Manner::Yielding, UPKEEP, move |stopped| {
             let begun = clock::boot();
             let mut breather = Breather::new(stopped);
             for event in service.store().upkeep(clock.now(), &mut || breather.breathe()) {
                 tell(&event, clock::boot().saturating_sub(begun));
             }
         })?;
+        let service = Arc::clone(&keeper.service);
+        // It holds a lock that whoever needs changed rules waits for.
+        let work = move |_: &_| service.look_after_rules(clock.now());
+        keeper.spawn("rules", Manner::Prompt, RULES, work)?;
         if keeper.service.texts().is_some() {
             let service = Arc::clone(&keeper.service);
             let mut fault = TextFault::default();
             let mut turn = 0;
-            keeper.spawn("text", TEXT, move |_| {
+            keeper.spawn("text", Manner::Yielding, TEXT, move |_| {
                 turn = (turn + 1) % TEXT_UPKEEP;
                 if let Some(texts) = service.texts() {
                     texts.flush();
@@ -96,13 +115,16 @@ impl Keeper {
     fn spawn(
         &mut self,
         name: &str,
+        manner: Manner,
         period: Duration,
         mut work: impl FnMut(&Receiver<()>) + Send + 'static,
     ) -> io::Result<()> {
         let (stop, stopped) = channel();
         let body = move || {
-            // Where there is one core, a snapshot must not make answers wait for its turns.
-            be_nice();
+            if manner == Manner::Yielding {
+                // Where there is one core, a snapshot must not make answers wait for its turns.
+                be_nice();
+            }
             while passes(&stopped, period) {
                 work(&stopped);
             }

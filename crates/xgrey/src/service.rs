@@ -25,10 +25,10 @@ use store::text::TextLog;
 use store::{Attempt, CompactStore, TupleStore};
 
 pub use self::exempt::LocalAddresses;
-pub use self::explain::{Explanation, IdentityShown, PathStep, TupleState};
+pub use self::explain::{Explanation, IdentityShown, PathStep, TupleState, rfc3339};
 use self::header::RecentMessages;
-use self::live::Live;
 pub use self::listing::{Extent, Listed, ListingEnd, NotListed, TupleFilter};
+use self::live::Live;
 pub use self::live::{
     By, Entry, HitsKept, LIVE_RULES_MAX, NotChanged, RuleChange, RuleChanged, RuleListed, What,
     is_rule_note,

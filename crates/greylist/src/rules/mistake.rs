@@ -90,6 +90,8 @@ pub enum PatternProblem {
     ByteOfNoAddress,
     /// An exact entry in a list that has none.
     ExactHere,
+    /// What would be an exact entry elsewhere, in a file of postgrey's.
+    ExactInPostgrey,
 }
 
 impl PatternProblem {
@@ -160,6 +162,10 @@ impl PatternProblem {
             Self::ByteOfNoAddress => "no address has such a byte: leave NUL and line feed out",
             Self::ExactHere => {
                 "exact entries are for senders, recipients and their domains: leave the `=` out"
+            }
+            Self::ExactInPostgrey => {
+                "an entry can't begin with `=` in a file of this format: \
+                 write a regular expression, as in /^=/"
             }
             // Those that name a number, a list or a network.
             Self::TooLong { .. }

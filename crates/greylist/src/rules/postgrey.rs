@@ -4,12 +4,12 @@
 
 use ipnet::IpNet;
 
-use super::List;
 use super::address::EXTENSION;
-use super::mistake::PatternError;
+use super::mistake::{PatternError, PatternProblem};
 use super::pattern::{
     Kind, Pattern, address, check_shape, domain, expression_of, leading_octets, network,
 };
+use super::{List, exact};
 
 impl Pattern {
     /// Reads an entry of a `whitelist_clients` file, without comment and without white space
@@ -22,7 +22,7 @@ impl Pattern {
     /// # Errors
     /// As [`Pattern::parse`].
     pub fn parse_postgrey_client(text: &str) -> Result<Self, PatternError> {
-        check_shape(text)?;
+        check(text)?;
         if text.starts_with('/') {
             return Ok(Self::new(List::ClientName, Kind::Expression(expression_of(text)?)));
         }
@@ -47,7 +47,7 @@ impl Pattern {
     /// # Errors
     /// As [`Pattern::parse`].
     pub fn parse_postgrey_recipient(text: &str) -> Result<Self, PatternError> {
-        check_shape(text)?;
+        check(text)?;
         if text.starts_with('/') {
             return Ok(Self::new(List::Recipient, Kind::Expression(expression_of(text)?)));
         }
@@ -60,6 +60,15 @@ impl Pattern {
             None => plain,
         };
         Ok(Self::new(List::Recipient, Kind::Text(extended)))
+    }
+}
+
+/// What holds for every entry. One that begins like an exact one could not be shown as what it is.
+fn check(text: &str) -> Result<(), PatternError> {
+    check_shape(text)?;
+    match text.starts_with(exact::SIGN) {
+        true => Err(PatternError { at: 0..1, problem: PatternProblem::ExactInPostgrey }),
+        false => Ok(()),
     }
 }
 

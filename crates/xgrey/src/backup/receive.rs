@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::header::Header;
 use super::import::{Taken, Target, Terms};
 use super::line::{Address, Entry, Text};
-use crate::service::Service;
+use crate::service::{Service, is_rule_note};
 
 /// So many are merged together: one write to the journal, 12 KiB.
 const BATCH: usize = 1024;
@@ -43,6 +43,8 @@ pub struct Receiver {
     of_texts: Vec<(TupleId, Tuple)>,
     texts: Vec<Text<'static>>,
     merged: Vec<Merged>,
+    /// Live rules: name and value of their notes.
+    rules: Vec<(Vec<u8>, Vec<u8>)>,
     scratch: Vec<u8>,
 }
 
@@ -59,6 +61,7 @@ impl Receiver {
             of_texts: Vec::with_capacity(BATCH),
             texts: Vec::with_capacity(BATCH),
             merged: Vec::with_capacity(BATCH),
+            rules: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -85,7 +88,18 @@ impl Receiver {
         self.service.store().merge(now, &self.tuples, &mut self.merged);
         self.tuples.clear();
         self.merged.drain(..).for_each(|merged| self.taken.tuples.count(merged));
+        if !self.rules.is_empty() {
+            self.take_rules();
+        }
         self.health()
+    }
+
+    /// Takes in the live rules that have been gathered.
+    fn take_rules(&mut self) {
+        let taken = self.service.take_in_rules((self.now)(), &self.rules) as u64;
+        self.taken.notes += taken;
+        self.taken.notes_unusable += self.rules.len() as u64 - taken;
+        self.rules.clear();
     }
 
     fn health(&self) -> Result<(), NotKept> {
@@ -111,6 +125,10 @@ impl Receiver {
     }
 
     fn take_note(&mut self, name: Cow<'_, [u8]>, value: Cow<'_, [u8]>) {
+        if is_rule_note(&name) {
+            self.rules.push((name.into_owned(), value.into_owned()));
+            return;
+        }
         let kept = Note::new(name, Some(value.into_owned()))
             .is_ok_and(|note| self.service.store().set_note((self.now)(), &note).is_ok());
         *(if kept { &mut self.taken.notes } else { &mut self.taken.notes_unusable }) += 1;
@@ -141,14 +159,16 @@ impl Target for Receiver {
             },
             Entry::Note { name, value } => self.take_note(name, value),
         }
-        if self.tuples.len() >= BATCH || self.texts.len() >= BATCH {
+        if [self.tuples.len(), self.texts.len(), self.rules.len()].into_iter().any(|n| n >= BATCH) {
             self.merge()?;
         }
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), NotKept> {
-        self.merge()
+        let kept = self.merge();
+        self.service.rules_in_force((self.now)());
+        kept
     }
 
     fn taken(&self) -> Taken {

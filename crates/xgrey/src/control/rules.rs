@@ -4,7 +4,7 @@ use greylist::rules::{List, Pattern, PatternError, Verdict};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::service::{Entry, HitsKept, RuleChange, RuleChanged, What};
+use crate::service::{Entry, HitsKept, RuleChange, RuleChanged, RuleListed, What, rfc3339};
 
 /// The entry that names a list's default.
 pub const DEFAULT_ENTRY: &str = "default";
@@ -30,7 +30,8 @@ fn is_false(value: &bool) -> bool {
 pub struct RuleShown {
     /// The list it stands in, such as `sender-domain`.
     pub list: String,
-    /// `accept`, `reject` or `greylist`; of a removed one, what it said.
+    /// `accept`, `reject` or `greylist`; of a removed one, what the configuration says, empty if it
+    /// has it no more.
     pub verdict: String,
     /// What it matches, as it is written in a rules file; `default` for a list's default.
     pub pattern: String,
@@ -51,9 +52,27 @@ pub struct RuleShown {
     /// Who did that: `uid 0`, or `x-grey 127.0.0.1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// It stands in the configuration, at `origin`, and was removed while the service runs.
+    /// It was removed while the service runs. If the configuration has it, `origin` says where.
     #[serde(default, skip_serializing_if = "is_false")]
     pub removed: bool,
+}
+
+impl RuleShown {
+    /// As it is listed.
+    pub fn of(rule: &RuleListed<'_>) -> Self {
+        Self {
+            list: rule.list.word().to_owned(),
+            verdict: rule.verdict.map_or("", Verdict::word).to_owned(),
+            pattern: rule.text.to_string(),
+            default: rule.is_default,
+            hits: rule.hits.count,
+            last_hit: rule.hits.last.map(rfc3339),
+            origin: rule.origin.map(|origin| origin.to_string()),
+            since: rule.live.map(|(since, _)| rfc3339(since)),
+            by: rule.live.map(|(_, by)| by.to_string()),
+            removed: rule.is_removed,
+        }
+    }
 }
 
 /// How a listing of rules ended.

@@ -17,8 +17,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::stream::{PATIENCE, write_patiently};
 use super::{
-    Answered, DecisionCount, EventCount, LINE_BYTES_MAX, Question, Reloaded, Reply, Request,
-    Stats, TupleStats,
+    Answered, DecisionCount, EventCount, LINE_BYTES_MAX, Question, Reloaded, Reply, Request, Stats,
+    TupleStats,
 };
 use crate::clock::{self, Clock};
 use crate::config::{ListenAddress, Mode};
@@ -145,7 +145,7 @@ impl Control {
         match request {
             Request::Stats => Ok(Answered::Stats(self.stats())),
             Request::ChangeRules(wanted) => {
-                self.change_rules(uid, &wanted).map(Answered::RulesChanged)
+                self.change_rules(uid, wanted).await.map(Answered::RulesChanged)
             }
             Request::Reload => self.reload().await.map(Answered::Reload),
             Request::Explain(question) => {
@@ -161,9 +161,7 @@ impl Control {
             | Request::Tuples(_)
             | Request::Export(_)
             | Request::Import(_)
-            | Request::ImportTexts => {
-                Err("this can't be answered in one line".to_owned())
-            }
+            | Request::ImportTexts => Err("this can't be answered in one line".to_owned()),
         }
     }
 

@@ -189,7 +189,8 @@ impl TupleState {
     }
 }
 
-pub(super) fn rfc3339(at: Timestamp) -> String {
+/// A moment as admins and scripts read it: RFC 3339, UTC.
+pub fn rfc3339(at: Timestamp) -> String {
     let secs = i64::try_from(at.as_unix_secs()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(secs).map_or_else(|_| secs.to_string(), |time| time.to_string())
 }

@@ -72,7 +72,8 @@ struct Model {
 }
 
 fn exact(text: &str) -> Option<Vec<u8>> {
-    Some(Pattern::parse(List::Sender, text).unwrap().text().as_exact()?.to_vec())
+    let pattern = text.starts_with('=').then(|| Pattern::parse(List::Sender, text).unwrap())?;
+    Some(pattern.text().as_exact()?.to_vec())
 }
 
 fn folded(bytes: &[u8]) -> String {
@@ -120,11 +121,14 @@ fn address_rank(text: &str, place: u64, address: &[u8]) -> Option<(u8, u64)> {
     }
 }
 
+/// How well an entry with that place matches; the better the higher.
+type Rank<'a> = Box<dyn Fn(&'static str, u64) -> Option<(u8, u64)> + 'a>;
+
 impl Model {
     /// The best match of a list: `Err` if there is nothing to be asked about.
     fn best(&self, list: List, query: &Query<'_>) -> Result<Option<&'static str>, ()> {
         let until_nul = |bytes: &[u8]| bytes.split(|&byte| byte == 0).next().unwrap().to_vec();
-        let rank: Box<dyn Fn(&'static str, u64) -> Option<(u8, u64)>> = match list {
+        let rank: Rank<'_> = match list {
             List::Client => {
                 let client = query.client.address();
                 Box::new(move |text, _| {

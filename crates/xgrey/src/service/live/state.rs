@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use greylist::{Secs, Timestamp};
 use greylist::rules::{Hits, List, Origin, RuleRef, RuleSet, RuleSetBuilder, Verdict};
+use greylist::{Secs, Timestamp};
 
 use super::note::{self, Key, LiveRule, Stands, Unreadable};
 use super::{By, Entry, HitsKept, LIVE_RULES_MAX, NotChanged, RuleChange, RuleChanged, What};
@@ -29,6 +29,8 @@ pub(super) struct State {
     /// The rules of the configuration alone.
     pub(super) configured: RuleSet,
     pub(super) rules: BTreeMap<Key, LiveRule>,
+    /// How many there may be.
+    pub(super) rules_max: usize,
     next_number: u32,
     /// What was changed since the set in force was made.
     pending: BTreeMap<Key, Pending>,
@@ -60,6 +62,7 @@ impl State {
         Self {
             configured: configured.clone(),
             rules: BTreeMap::new(),
+            rules_max: LIVE_RULES_MAX,
             next_number: 0,
             pending: BTreeMap::new(),
             parked: HashMap::new(),
@@ -104,7 +107,7 @@ impl State {
         let mut outcomes = Vec::with_capacity(changes.len());
         for RuleChange { list, entry, what, hits: _ } in changes {
             let key = Key::of(*list, entry);
-            let known = staged.get(&key).cloned();
+            let known = staged.get(&key).copied();
             let known = known.unwrap_or_else(|| self.rules.get(&key).copied());
             let configured = self.configured_verdict(key.list, entry);
             let before = known.map_or(configured, |rule| rule.stands.verdict());
@@ -138,7 +141,7 @@ impl State {
             staged.insert(key, rule);
             outcomes.push(outcome);
         }
-        if self.rules.len() + added > LIVE_RULES_MAX {
+        if self.rules.len() + added > self.rules_max {
             return Err(NotChanged::TooMany);
         }
         Ok((staged, outcomes))
@@ -158,7 +161,8 @@ impl State {
         changes: &[RuleChange],
         outcomes: &[RuleChanged],
     ) {
-        for (change, _) in changes.iter().zip(outcomes).filter(|(_, o)| **o != RuleChanged::Nothing) {
+        for (change, _) in changes.iter().zip(outcomes).filter(|(_, o)| **o != RuleChanged::Nothing)
+        {
             self.expect(Key::of(change.list, &change.entry), &change.entry, change.hits);
         }
         for (key, rule) in staged {
@@ -182,7 +186,7 @@ impl State {
         let (key, entry, rule) = note::read(value)?;
         Ok(match self.rules.get(&key) {
             Some(known) if known.rank() >= rule.rank() => Arrival::Known,
-            None if self.rules.len() >= LIVE_RULES_MAX => Arrival::NoRoom,
+            None if self.rules.len() >= self.rules_max => Arrival::NoRoom,
             _ => Arrival::New { key, entry, rule },
         })
     }
