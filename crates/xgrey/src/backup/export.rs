@@ -285,7 +285,7 @@ pub(super) mod tests {
         }
 
         fn notes_after(&mut self, name: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-            let note = || (b"note 1".to_vec(), b"of it".to_vec());
+            let note = || (b"rule 1".to_vec(), b"accept 192.0.2.0/24".to_vec());
             if name.is_empty() { vec![note()] } else { Vec::new() }
         }
     }

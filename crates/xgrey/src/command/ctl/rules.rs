@@ -58,9 +58,9 @@ fn shown(rules: &[RuleShown]) -> String {
 /// A rules file that says what live rules say. What was removed can't be said there: that is a
 /// comment, with the place where it is to be taken out.
 fn as_file(rules: &[RuleShown]) -> String {
-    let mut out = "# Rules that were set while xgrey was running, as `xgrey ctl rules --format rules` wrote them.\n\
-                   # [[rules.file]] takes this file; \"configured\" in place of a verdict takes a live rule back.\n"
-        .to_owned();
+    let mut out =
+        "# Rules that were set while xgrey was running: for [[rules.file]] in the configuration.\n"
+            .to_owned();
     for rule in rules {
         let RuleShown { list, verdict, pattern, .. } = rule;
         let said = match (rule.removed, rule.default) {

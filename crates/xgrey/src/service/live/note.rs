@@ -223,7 +223,7 @@ mod tests {
         );
         let long = "a".repeat(255);
         checked(
-            "rule:recipient-domain#8d8f6d5b3a8a5bb1a3ef4f5ccf5cd8e2",
+            "rule:recipient-domain#476fe548e2f67a502de12365ff112263",
             &format!("1 accept 17 1795498200 uid:0 rule recipient-domain {long}"),
         );
     }

@@ -256,6 +256,9 @@ fn run(disk: &SimulatedDisk, ops: &[Op]) -> Result<Vec<Step>, TestCaseError> {
 }
 
 proptest! {
+    // Each opens a dozen stores.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn rules_are_what_was_made_of_them_and_an_acknowledged_change_survives_a_kill_at_any_call(
         ops in ops(),
@@ -275,9 +278,9 @@ proptest! {
                 wanted(&model)
             };
             let seen = in_force(&service);
+            let (before, after) = (live(&steps[done]), live(&steps[next]));
             // Of one request's changes some may be there: each is a note of its own.
             for key in ENTRIES {
-                let (before, after) = (live(&steps[done]), live(&steps[next]));
                 let seen = seen.get(&key);
                 prop_assert!(
                     seen == before.get(&key) || seen == after.get(&key),
