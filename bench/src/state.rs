@@ -28,8 +28,8 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const TEXT_BYTES: u64 = 1 << 30;
 /// How often the threads do what they are for: as the service's.
 const UPKEEP: Duration = Duration::from_secs(1);
-const TEXT: Duration = Duration::from_millis(250);
-const TEXT_UPKEEP: u32 = 4;
+const TEXT: Duration = Duration::from_millis(100);
+const TEXT_UPKEEP: u32 = 10;
 
 /// When changes are made to outlive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! delayed?".
 //!
 //! ```text
-//!  append ─▶ buffer, 16 MiB at most ─ flush ─▶ text-….seg ─ full ─▶ text-….seg, sealed
+//!  append ─▶ buffer, 10 MiB at most ─ flush ─▶ text-….seg ─ full ─▶ text-….seg, sealed
 //!                                              │ oldest goes          │ a window later: only what is
 //!                                              ▼ at the bound         ▼ live is kept, small ones merged
 //! ```
@@ -14,6 +14,7 @@
 //! Never knows: who listens, what a text is used for, clocks, threads.
 
 mod backward;
+mod buffer;
 mod frame;
 mod open;
 mod record;
@@ -36,7 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use greylist::{Secs, Timestamp, Timing, Tuple};
 use parking_lot::Mutex;
 
-use self::frame::Frames;
+use self::buffer::Buffer;
 use self::shelf::Shelf;
 use self::writer::Writer;
 use crate::TupleId;
@@ -53,10 +54,6 @@ pub(crate) fn number_in(name: &str) -> Option<u64> {
         segment::Named::Unfinished | segment::Named::Other => None,
     }
 }
-
-/// Texts that wait to be written: at 300,000 new tuples a second of about 60 bytes that is almost a
-/// second's worth. Only what is used of it takes memory.
-const BUFFER_BYTES: usize = 16 * 1024 * 1024;
 
 /// A segment that could not be rewritten is left alone for so long.
 const REST: Secs = Secs::new(60);
@@ -184,7 +181,7 @@ pub struct TextLog {
     key_fingerprint: u64,
     bytes_max: u64,
     segment_bytes: u64,
-    buffer: Mutex<Frames>,
+    buffer: Mutex<Buffer>,
     /// Locked before the shelf, never after it.
     writer: Mutex<Writer>,
     shelf: Mutex<Shelf>,
@@ -196,13 +193,14 @@ pub struct TextLog {
 
 impl TextLog {
     fn new(disk: Arc<dyn Disk>, config: TextConfig, shelf: Shelf, next_number: u64) -> Self {
+        let (buffer, in_hand) = Buffer::new();
         Self {
             disk,
             key_fingerprint: config.key_fingerprint,
             bytes_max: config.bytes_max.max(TextConfig::BYTES_MIN),
             segment_bytes: config.segment_bytes(),
-            buffer: Mutex::new(Frames::with_capacity(BUFFER_BYTES)),
-            writer: Mutex::new(Writer::new(next_number)),
+            buffer: Mutex::new(buffer),
+            writer: Mutex::new(Writer::new(next_number, in_hand)),
             shelf: Mutex::new(shelf),
             upkeep: Mutex::new(()),
             counts: Counts::default(),
@@ -223,11 +221,8 @@ impl TextLog {
     ) {
         let (sender, recipient) = (Address::of(sender), Address::of(recipient));
         let text = Text { id, first_try: now, client, sender, recipient };
-        let mut buffer = self.buffer.lock();
-        if buffer.has_room() {
-            buffer.push(&text);
-        } else {
-            drop(buffer);
+        let pushed = self.buffer.lock().push(&text);
+        if pushed.is_err() {
             self.counts.dropped.fetch_add(1, Relaxed);
         }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!  sync    each `sync` of the configuration   store.sync
 //!  upkeep  each second                        store.upkeep: is the journal well? is a snapshot due?
-//!  text    each quarter of a second           texts.flush, and each second texts.upkeep
+//!  text    each tenth of a second             texts.flush, and each second texts.upkeep
 //!  rules   each tenth of a second             service.look_after_rules
 //! ```
 //! None is waited for by whoever decides. What they find is in the log, once when it begins and
@@ -28,10 +28,10 @@ use crate::thousands::thousands;
 /// How often upkeep looks.
 const UPKEEP: Duration = Duration::from_secs(1);
 
-/// How often texts are written. A crash may lose those of the last quarter of a second: no state.
-const TEXT: Duration = Duration::from_millis(250);
+/// How often texts are written. A crash may lose those of the last tenth of a second: no state.
+const TEXT: Duration = Duration::from_millis(100);
 /// How many of these lie between two looks at what of the texts can go.
-const TEXT_UPKEEP: u32 = 4;
+const TEXT_UPKEEP: u32 = 10;
 
 /// How soon a rule that was changed is in force when nobody waits for it.
 const RULES: Duration = Duration::from_millis(100);

@@ -54,8 +54,6 @@ pub(super) struct Frames {
     records: u64,
     /// The oldest and the newest time in them.
     span: Option<(Timestamp, Timestamp)>,
-    /// The most bytes that there were at once: so much of the memory is in use.
-    touched: usize,
 }
 
 impl Frames {
@@ -72,11 +70,6 @@ impl Frames {
     /// Whether another record, however long, fits without an allocation.
     pub(super) const fn has_room(&self) -> bool {
         self.bytes.capacity() - self.bytes.len() >= GROWTH_BYTES_MAX
-    }
-
-    /// Bytes that there is room for.
-    pub(super) const fn capacity(&self) -> usize {
-        self.bytes.capacity()
     }
 
     /// How many records there are.
@@ -152,14 +145,8 @@ impl Frames {
         &self.bytes[start..end]
     }
 
-    /// Whether much more memory than `idle_bytes` is in use, and hardly any of it was needed now.
-    pub(super) const fn is_oversized(&self, idle_bytes: usize) -> bool {
-        self.touched > idle_bytes && self.bytes.len() < self.touched / 16
-    }
-
     /// Forgets all, and keeps the memory.
     pub(super) fn clear(&mut self) {
-        self.touched = self.touched.max(self.bytes.len());
         self.bytes.clear();
         (self.open, self.records, self.span) = (None, 0, None);
     }
@@ -318,14 +305,14 @@ mod tests {
     fn what_a_record_adds_is_within_the_room_that_is_asked_for() {
         let address = [b'a'; 300];
         let mut frames = Frames::with_capacity(4 * FRAME_BYTES_MAX);
-        let capacity = frames.capacity();
+        let capacity = frames.bytes.capacity();
         let mut pushed = 0;
         while frames.has_room() {
             frames.push(&crate::text::testing::text_from(pushed + 1, 0, &address));
             pushed += 1;
         }
         frames.close();
-        assert_eq!(frames.capacity(), capacity, "it was allocated anew");
+        assert_eq!(frames.bytes.capacity(), capacity, "it was allocated anew");
         assert!(frames.len() + 2 * GROWTH_BYTES_MAX > capacity);
         assert_eq!(frames.records(), pushed);
     }

@@ -16,6 +16,7 @@ use std::io;
 use greylist::{Timestamp, Timing, Tuple};
 
 use super::backward::{Backward, Unreadable};
+use super::buffer::BUFFER_BYTES;
 use super::frame::{self, Frames};
 use super::segment::{self, HEADER_BYTES, Header};
 use super::shelf::Segment;
@@ -224,7 +225,7 @@ impl TextLog {
     fn flush_if_filling(&self) {
         let is_filling = {
             let buffer = self.buffer.lock();
-            buffer.len() > buffer.capacity() / 4
+            buffer.len() > BUFFER_BYTES / 4
         };
         if is_filling {
             self.flush();

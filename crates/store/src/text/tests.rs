@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use greylist::State;
 
+use super::buffer::{BUFFER_BYTES, CHUNK_BYTES};
 use super::testing::{START, bytes, copy, id, names, text, text_from};
 use super::*;
 use crate::disk::{Fate, Fault, SimulatedDisk};
@@ -303,8 +304,9 @@ fn a_full_buffer_drops_and_counts_and_takes_texts_again_after_a_flush() {
         appended += 1;
         append(&log, appended, 0);
     }
-    assert_eq!(log.buffer.lock().capacity(), BUFFER_BYTES, "it was allocated anew");
-    assert!(log.buffer.lock().len() > BUFFER_BYTES - 1300);
+    // The writer has a chunk in hand, and each of the others may have room for less than a record.
+    let waiting = log.buffer.lock().len();
+    assert!((BUFFER_BYTES - 2 * CHUNK_BYTES..BUFFER_BYTES).contains(&waiting), "{waiting}");
     append(&log, appended, 0);
     assert_eq!(log.stats().dropped, 2);
     log.flush();
@@ -351,7 +353,7 @@ fn a_failing_disk_loses_nothing_that_was_appended_and_is_taken_up_again() {
 }
 
 #[test]
-fn a_disk_that_stays_broken_costs_two_buffers_and_no_more() {
+fn a_disk_that_stays_broken_costs_one_bound_for_both_buffers_and_no_more() {
     let disk = SimulatedDisk::new();
     let (log, _) = open(&disk);
     disk.fail(Fault::ReadOnly);
@@ -361,7 +363,8 @@ fn a_disk_that_stays_broken_costs_two_buffers_and_no_more() {
             log.flush();
         }
     }
-    assert_eq!(log.buffer.lock().capacity(), BUFFER_BYTES);
+    let waiting = log.buffer.lock().len();
+    assert!((BUFFER_BYTES - 2 * CHUNK_BYTES..BUFFER_BYTES).contains(&waiting), "{waiting}");
     let stats = log.stats();
     assert!(stats.dropped > 300_000, "{stats:?}");
     let trouble = stats.last_trouble.unwrap().to_string();

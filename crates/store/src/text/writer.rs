@@ -1,24 +1,24 @@
 //! From the buffer to the newest segment.
 //!
 //! After an error the segment is given up and what was to be written is kept, to be tried again in
-//! a new one: a record may then be in both, which harms nobody. Two buffers are all that there ever
-//! is: while one can't be written, the other fills up and then drops what comes.
+//! a new one: a record may then be in both, which harms nobody. While it can't be written, the
+//! buffer fills up and then drops what comes.
 //!
 //! Never knows: who asked, what is live.
 
 use std::io;
-use std::mem;
 
 use greylist::Timestamp;
 
+use super::buffer::{BUFFER_BYTES, CHUNK_BYTES};
 use super::frame::Frames;
 use super::segment::{self, HEADER_BYTES, Header};
 use super::shelf::Segment;
-use super::{BUFFER_BYTES, TextLog, Trouble};
+use super::{TextLog, Trouble};
 use crate::disk::DiskFile;
 
-/// Memory that a flood once needed is given back after it, if it was more than this.
-const IDLE_BYTES_MAX: usize = 1024 * 1024;
+/// One flush writes so many chunks at most: what comes meanwhile is for the next.
+const CHUNKS_A_FLUSH: usize = 2 * BUFFER_BYTES / CHUNK_BYTES;
 
 /// The segment being written.
 #[derive(Debug)]
@@ -41,9 +41,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// A writer whose first segment will have that number.
-    pub(super) fn new(next_number: u64) -> Self {
-        let pending = Frames::with_capacity(BUFFER_BYTES);
+    /// A writer whose first segment will have that number, with an empty chunk to begin with.
+    pub(super) fn new(next_number: u64, pending: Frames) -> Self {
         Self { current: None, pending, written: 0, next_number }
     }
 
@@ -55,12 +54,19 @@ impl Writer {
     /// Writes what an error kept from being written, and then what is in the buffer.
     pub(super) fn flush(&mut self, log: &TextLog) -> Result<(), Trouble> {
         self.write(log)?;
-        {
-            let mut buffer = log.buffer.lock();
-            // Another flush may have been here, and the first half of this one failed.
-            mem::swap(&mut *buffer, &mut self.pending);
+        let mut chunks = 0;
+        loop {
+            log.buffer.lock().exchange(&mut self.pending);
+            if self.pending.records() == 0 || chunks == CHUNKS_A_FLUSH {
+                break;
+            }
+            chunks += 1;
+            self.write(log)?;
         }
-        self.write(log)
+        // As many as were needed this time may be needed the next.
+        let surplus = log.buffer.lock().surplus(chunks);
+        drop(surplus);
+        Ok(())
     }
 
     /// Writes all that is pending.
@@ -98,9 +104,6 @@ impl Writer {
         }
         log.counts.written(self.pending.records());
         self.written = 0;
-        if self.pending.is_oversized(IDLE_BYTES_MAX) {
-            self.pending = Frames::with_capacity(BUFFER_BYTES);
-        }
         self.pending.clear();
         Ok(())
     }

@@ -130,8 +130,10 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         .map_err(|error| cannot_use(&directories.runtime, &error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut server = Server::start(args, loaded, &directories, &state)?;
-        server.until_stopped().await?;
+        // Whoever asks for a reload while tuples are still being read must not end the service.
+        let hangup = signal(SignalKind::hangup())?;
+        let (mut server, signals) = Server::start(args, loaded, &directories, &state, hangup)?;
+        server.until_stopped(signals).await?;
         server.stop().await;
         Ok(())
     })
@@ -142,6 +144,13 @@ fn cannot_use(dir: &Path, error: &std::io::Error) -> Failure {
     Failure::Failed(format!(
         "cannot use the runtime directory {dir}: {error}; give another with --runtime"
     ))
+}
+
+/// What the service is told from outside, once it listens.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
 }
 
 /// Everything that runs.
@@ -168,7 +177,8 @@ impl Server {
         loaded: Loaded,
         directories: &Directories,
         state: &Arc<StateDir>,
-    ) -> Result<Self, Failure> {
+        hangup: Signal,
+    ) -> Result<(Self, Signals), Failure> {
         let Loaded { config, name, .. } = loaded;
         let fixed = limits::Fixed::of(&config);
         let threads = limits::threads(config.limits.threads);
@@ -215,12 +225,16 @@ impl Server {
             reloads: wishes,
         };
         let control_socket = directories.runtime.join(control::SOCKET_NAME);
+        // Until here SIGTERM ends the process at once, which loses nothing; from here on somebody
+        // may wait for an answer.
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
         let mut listeners = Listeners::new(Arc::clone(&pool), Arc::clone(&metrics));
         listeners.replace(&listen)?;
         let socket = control::server::bind(&control_socket)?;
         tokio::spawn(control::server::serve(socket, Arc::new(control)));
         say(&format!("{summary}\n"));
-        Ok(Self {
+        let server = Self {
             config_path: args.config.clone(),
             decision_log: args.decision_log,
             clock,
@@ -235,14 +249,13 @@ impl Server {
             drain,
             reloads,
             fixed,
-        })
+        };
+        Ok((server, Signals { terminate, interrupt, hangup }))
     }
 
     /// Serves until SIGTERM or SIGINT.
-    async fn until_stopped(&mut self) -> Result<(), Failure> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn until_stopped(&mut self, signals: Signals) -> Result<(), Failure> {
+        let Signals { mut terminate, mut interrupt, mut hangup } = signals;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tick_number = 0;
