@@ -79,7 +79,7 @@ fn is_as_x_grey_left_it(server: &Server) {
         ("192.0.2.5", "Alice@example.com", "DEFER_IF_PERMIT"),
         ("192.0.2.6", "Alice@example.com", "DEFER_IF_PERMIT"),
         ("192.0.2.7", "", "DUNNO"),
-        ("192.0.2.8", "Spam@example.com", "REJECT"),
+        ("192.0.2.8", "Spam@example.com", "550"),
         ("192.0.2.8", "spam@example.com", "DEFER_IF_PERMIT"),
         ("203.0.113.8", "Spam@example.com", "DUNNO"),
     ] {
