@@ -133,6 +133,16 @@ fn a_state_directory_takes_in_what_x_grey_kept() {
 }
 
 #[test]
+fn many_files_are_for_x_grey_and_exports_come_one_at_a_time() {
+    let place = Place::new();
+    let files = x_grey(&place);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xgrey"));
+    let refused = run(command.args(["import", "--control", "/nonexistent"]).args(&files));
+    assert_eq!(refused.code, Some(2), "{}", refused.output);
+    assert!(refused.output.contains("--from x-grey"), "{}", refused.output);
+}
+
+#[test]
 fn nothing_is_touched_before_it_is_known_what_each_file_is() {
     let place = Place::new();
     let mut files = x_grey(&place);
