@@ -25,7 +25,8 @@ pub fn run(args: &ImportArgs) -> Result<(), Failure> {
         None => {}
     }
     let [file] = args.files.as_slice() else {
-        let why = "one export at a time; --from x-grey takes many files, and those of X-Grey";
+        let why =
+            "one export at a time; for X-Grey's own files, as many as there are, say --from x-grey";
         return Err(Failure::Usage(format!("xgrey: {why}")));
     };
     let interrupt = Interrupt::watch()?;

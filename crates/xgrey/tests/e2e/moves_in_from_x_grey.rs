@@ -79,7 +79,7 @@ fn is_as_x_grey_left_it(server: &Server) {
         ("192.0.2.5", "Alice@example.com", "DEFER_IF_PERMIT"),
         ("192.0.2.6", "Alice@example.com", "DEFER_IF_PERMIT"),
         ("192.0.2.7", "", "DUNNO"),
-        ("192.0.2.8", "Spam@example.com", "REJECT"),
+        ("192.0.2.8", "Spam@example.com", "550"),
         ("192.0.2.8", "spam@example.com", "DEFER_IF_PERMIT"),
         ("203.0.113.8", "Spam@example.com", "DUNNO"),
     ] {
@@ -130,6 +130,16 @@ fn a_state_directory_takes_in_what_x_grey_kept() {
     says_what_it_took(&import(&arguments, &files), &place.path("iplist.txt"));
     assert_eq!(fs::read(state.join("hash-key")).unwrap().len(), 16);
     is_as_x_grey_left_it(&Server::start(&place, SETTINGS));
+}
+
+#[test]
+fn many_files_are_for_x_grey_and_exports_come_one_at_a_time() {
+    let place = Place::new();
+    let files = x_grey(&place);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xgrey"));
+    let refused = run(command.args(["import", "--control", "/nonexistent"]).args(&files));
+    assert_eq!(refused.code, Some(2), "{}", refused.output);
+    assert!(refused.output.contains("--from x-grey"), "{}", refused.output);
 }
 
 #[test]
