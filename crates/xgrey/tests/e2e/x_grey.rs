@@ -199,52 +199,6 @@ fn a_flood_of_what_makes_no_sense_costs_no_answer_and_is_counted_by_kind() {
     assert!((1..=20).contains(&lines), "{lines} lines of the log about it");
 }
 
-/// By hand: `cargo test --release -p xgrey --test e2e -- --ignored --nocapture a_million`.
-#[test]
-#[ignore = "takes 20 s of a whole machine, which other tests would share"]
-fn a_million_datagrams_that_make_no_sense_at_50_000_a_second_cost_no_answer() {
-    const FLOOD: u64 = 1_000_000;
-    const A_MILLISECOND: u64 = 50;
-    let place = Place::new();
-    let (server, address) = start(&place, "", "[log]\ndecisions = false");
-    let flood = std::thread::spawn(move || {
-        let flooder = XGreyAsker::new(address);
-        let mut wrong = greylist("192.0.2.7", "alice@example.net", "bob@example.org");
-        wrong[20] ^= 1;
-        let long = vec![0x55; 1_501];
-        let mut rng = fastrand::Rng::with_seed(10);
-        let random: Vec<u8> = (0..700).map(|_| rng.u8(..)).collect();
-        let begun = clock::boot();
-        for number in 0..FLOOD {
-            let due = Duration::from_millis(number / A_MILLISECOND);
-            while clock::boot().saturating_sub(begun) < due {
-                std::thread::yield_now();
-            }
-            flooder.send([&wrong[..], &wrong[..9], &long, &random][number as usize % 4]);
-        }
-        clock::boot().saturating_sub(begun)
-    });
-    let asker = XGreyAsker::new(address);
-    let (mut asked, mut longest) = (0_u64, Duration::ZERO);
-    while !flood.is_finished() {
-        let sender = format!("a{asked}@example.net");
-        let begun = clock::boot();
-        let query = greylist("192.0.2.7", &sender, "bob@example.org");
-        asker.send(&query);
-        assert_eq!(said(Some(asker.receive())), "GREYLIST GREYLIST");
-        longest = longest.max(clock::boot().saturating_sub(begun));
-        asked += 1;
-    }
-    let took = flood.join().unwrap();
-    println!(
-        "{FLOOD} bad in {took:?}; {asked} questions, each answered, the slowest in {longest:?}"
-    );
-    for (event, count) in [("bad_crc", FLOOD / 2), ("short", FLOOD / 4), ("oversized", FLOOD / 4)] {
-        assert_eq!(counted(&server, event), count, "{event}");
-    }
-    assert_eq!(counted(&server, "late"), 0);
-}
-
 #[test]
 fn a_question_that_has_waited_for_too_long_gets_no_answer() {
     let place = Place::new();
