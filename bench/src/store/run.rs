@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
             no_room: stats.no_room,
             evicted_grey: stats.evicted_grey,
             evicted_white: stats.evicted_white,
-            expired: stats.expired,
+            expired: stats.expired(),
             on_the_way,
             rates: measure::Rates::default(),
         }

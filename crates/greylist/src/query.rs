@@ -68,6 +68,9 @@ pub struct Query<'a> {
     pub instance: &'a [u8],
     /// The MTA's queue id, where there is one already; else empty. For the log.
     pub queue_id: &'a [u8],
+    /// How many bytes of sender and of recipient count, for rules and for the tuple: of longer ones
+    /// the start. Only X-Grey's protocol has such a limit (X-Grey v1.1 protocol, section 5.2).
+    pub counted_bytes: usize,
 }
 
 impl<'a> Query<'a> {
@@ -82,7 +85,15 @@ impl<'a> Query<'a> {
             trust: Trust::Stranger,
             instance: b"",
             queue_id: b"",
+            counted_bytes: usize::MAX,
         }
+    }
+
+    /// The same with nothing of the addresses but what counts.
+    #[must_use]
+    pub fn counted(&self) -> Self {
+        let cut = |address: &'a [u8]| &address[..address.len().min(self.counted_bytes)];
+        Self { sender: cut(self.sender), recipient: cut(self.recipient), ..*self }
     }
 }
 
@@ -105,6 +116,17 @@ mod tests {
         let mapped = Client::new("::ffff:192.0.2.7".parse().unwrap());
         assert_eq!(plain, mapped);
         assert_eq!(mapped.to_string(), "192.0.2.7");
+    }
+
+    #[test]
+    fn of_long_addresses_the_start_counts_where_a_protocol_says_so() {
+        let client = Client::new([192, 0, 2, 7].into());
+        let query = Query::new(client, b"alice@example.net", b"bob@example.org");
+        assert_eq!(query.counted(), query);
+        let short = Query { counted_bytes: 15, ..query };
+        assert_eq!(short.counted().sender, b"alice@example.n");
+        assert_eq!(short.counted().recipient, b"bob@example.org");
+        assert_eq!(short.counted().counted(), short.counted());
     }
 
     #[test]

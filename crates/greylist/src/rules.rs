@@ -7,15 +7,16 @@
 //!    └──────────────────┘         └──────────────────┘        └────────────────────┘
 //! ```
 //!
-//! In each list the best match counts: the longest prefix, or the whole text before a part of it
-//! before a regular expression. Accept and reject decide. Greylist goes on; said by a rule (not by
+//! In each list the best match counts: the longest prefix, or the whole text (byte for byte, then in
+//! any case) before a part of it before a regular expression. Accept and reject decide. Greylist goes on; said by a rule (not by
 //! a default) for a client, a sender or a recipient, it also skips the list that would judge the
 //! same party more coarsely. Where nothing matches, the list's default counts, which is greylist
 //! unless set. This is the order and the meaning of X-Grey's filters, with host names and regular
 //! expressions added.
 //!
 //! A [`RuleSet`] is made whole by a [`RuleSetBuilder`] and never changes afterwards, apart from its
-//! hit counters: a reload makes a new one beside it. Judging is pure and allocates nothing (the
+//! hit counters: a reload makes a new one beside it, and so does a change of some rules, which
+//! shares all lists with the old one but those that are changed. Judging is pure and allocates nothing (the
 //! regex engine allocates at a thread's first question).
 //!
 //! ```
@@ -43,9 +44,13 @@ mod address;
 mod builder;
 mod cidr;
 mod domain;
+mod exact;
 mod expression;
+mod gathering;
+mod hits;
 mod judgement;
 mod ledger;
+mod lists;
 mod mistake;
 mod pattern;
 mod postgrey;
@@ -55,20 +60,21 @@ mod tests;
 mod text;
 
 pub use builder::RuleSetBuilder;
+pub use exact::EXACT_BYTES_MAX;
 pub use judgement::{Judgement, Outcome, Step};
 pub use mistake::{PatternError, PatternProblem};
 pub use pattern::{PATTERN_BYTES_MAX, Pattern};
-pub use rule::{Origin, Rule, RuleOrigin, RuleText};
+pub use rule::{Hits, Origin, Rule, RuleOrigin, RuleText};
 
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
-use crate::query::{Query, split_address};
+use crate::query::Query;
 use address::AddressTable;
-use cidr::NetTable;
 use domain::DomainTable;
-use expression::Expressions;
+use gathering::Built as _;
+use hits::DefaultHits;
 use ledger::{Ledger, Note};
+use lists::{ClientRules, Found, TextRules, address_in, domain_in, name_in};
 
 /// What a rule says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -199,55 +205,18 @@ impl RuleRef {
     }
 }
 
-/// Every default that a query passes is counted, six on the usual way. One counter a set of
-/// defaults makes that one addition: a set is a mask of the lists' places.
-const DEFAULT_SETS: usize = 1 << List::COUNT;
-
-/// All rules, ready to be asked.
-#[derive(Debug)]
+/// All rules, ready to be asked. A clone is the same set, counters included.
+#[derive(Clone, Debug)]
 pub struct RuleSet {
-    clients: ClientRules,
-    names: TextRules<DomainTable>,
-    senders: TextRules<AddressTable>,
-    sender_domains: TextRules<DomainTable>,
-    recipients: TextRules<AddressTable>,
-    recipient_domains: TextRules<DomainTable>,
+    clients: Arc<ClientRules>,
+    names: Arc<TextRules<DomainTable>>,
+    senders: Arc<TextRules<AddressTable>>,
+    sender_domains: Arc<TextRules<DomainTable>>,
+    recipients: Arc<TextRules<AddressTable>>,
+    recipient_domains: Arc<TextRules<DomainTable>>,
     defaults: [Note; List::COUNT],
-    default_hits: [AtomicU64; DEFAULT_SETS],
-    sources: Box<[Box<str>]>,
-}
-
-/// The client list: IPv4 rules come first in its numbering, then IPv6.
-#[derive(Debug, Default)]
-struct ClientRules {
-    v4: NetTable<u32>,
-    v6: NetTable<u128>,
-    ledger: Ledger,
-}
-
-/// A list of texts: rules that a look-up finds come first in its numbering, then regular
-/// expressions in the order of writing.
-#[derive(Debug, Default)]
-struct TextRules<T> {
-    table: T,
-    expressions: Expressions,
-    ledger: Ledger,
-}
-
-impl<T> TextRules<T> {
-    fn is_empty(&self) -> bool {
-        self.ledger.len() == 0
-    }
-}
-
-/// What a list says about a query.
-enum Found {
-    /// The query has nothing that the list could be asked about.
-    NothingToMatch,
-    /// No rule of the list matches.
-    Nothing,
-    /// This one does.
-    Rule(u32),
+    default_hits: Arc<DefaultHits>,
+    sources: Arc<[Box<str>]>,
 }
 
 impl RuleSet {
@@ -292,32 +261,18 @@ impl RuleSet {
     fn find(&self, list: List, query: &Query<'_>) -> Found {
         match list {
             List::Client => self.clients.find(query.client.address()),
-            List::ClientName => domain_in(&self.names, query.client_name),
+            List::ClientName => name_in(&self.names, query.client_name),
             List::Sender => address_in(&self.senders, query.sender),
-            List::SenderDomain => domain_in(&self.sender_domains, split_address(query.sender).1),
+            List::SenderDomain => domain_in(&self.sender_domains, query.sender),
             List::Recipient => address_in(&self.recipients, query.recipient),
-            List::RecipientDomain => {
-                domain_in(&self.recipient_domains, split_address(query.recipient).1)
-            }
+            List::RecipientDomain => domain_in(&self.recipient_domains, query.recipient),
         }
     }
 
-    /// Adds what `judgement` met to the hit counters: each rule that matched, and each default
-    /// that was passed or decided. For judgements of this very set.
-    pub fn count(&self, judgement: &Judgement) {
-        let mut passed_defaults = 0;
-        for step in judgement.steps() {
-            match step.outcome {
-                Outcome::Matched(rule) => self.ledger(rule.list).count(rule.index),
-                Outcome::Default(rule) => passed_defaults |= 1 << rule.list.place(),
-                Outcome::Skipped | Outcome::NothingToMatch => {}
-            }
-        }
-        if let Some(hits) = self.default_hits.get(passed_defaults)
-            && passed_defaults != 0
-        {
-            hits.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Takes the set up again, to be changed: the set itself stays as it is. Lists that are not
+    /// changed are shared by both, with their counters.
+    pub fn to_builder(&self) -> RuleSetBuilder {
+        RuleSetBuilder::of(self)
     }
 
     /// The rule that `reference` names.
@@ -336,14 +291,50 @@ impl RuleSet {
     /// more rules than this one.
     pub fn get(&self, reference: RuleRef) -> Option<Rule<'_>> {
         let RuleRef { list, index } = reference;
-        let (note, hits, text) = if reference.is_default() {
-            (self.defaults[list.place()], self.default_hits(list), RuleText::DEFAULT)
+        let (note, text) = if reference.is_default() {
+            (self.defaults[list.place()], RuleText::DEFAULT)
         } else {
-            let ledger = self.ledger(list);
-            (ledger.note(index)?, ledger.hits(index), self.text(reference)?)
+            (self.ledger(list).note(index)?, self.text(reference)?)
         };
-        let origin = self.origin(note);
-        Some(Rule { reference, list, verdict: note.verdict(), text, origin, hits })
+        let (origin, hits) = (self.origin(note), self.hits(reference));
+        Some(Rule {
+            reference,
+            list,
+            verdict: note.verdict(),
+            text,
+            origin,
+            hits: hits.count,
+            last_hit: hits.last,
+        })
+    }
+
+    /// The rule of the list that `pattern` was made for which has that very pattern.
+    pub fn rule_with(&self, pattern: &Pattern) -> Option<Rule<'_>> {
+        let (list, kind) = (pattern.list(), pattern.kind());
+        let index = match list {
+            List::Client => self.clients.position(kind),
+            List::ClientName => self.names.position(kind),
+            List::Sender => self.senders.position(kind),
+            List::SenderDomain => self.sender_domains.position(kind),
+            List::Recipient => self.recipients.position(kind),
+            List::RecipientDomain => self.recipient_domains.position(kind),
+        };
+        self.get(RuleRef { list, index: index? })
+    }
+
+    /// What is noted of the rule with this pattern, and its place among the regular expressions, if
+    /// it is one.
+    fn placed_note(&self, pattern: &Pattern) -> Option<(Note, Option<u64>)> {
+        let RuleRef { list, index } = self.rule_with(pattern)?.reference;
+        let place = match list {
+            List::Client => None,
+            List::ClientName => self.names.place(index),
+            List::Sender => self.senders.place(index),
+            List::SenderDomain => self.sender_domains.place(index),
+            List::Recipient => self.recipients.place(index),
+            List::RecipientDomain => self.recipient_domains.place(index),
+        };
+        Some((self.ledger(list).note(index)?, place))
     }
 
     /// All rules, list by list in the order of asking, each list's default last. Clients are
@@ -364,20 +355,6 @@ impl RuleSet {
     /// Whether there are no rules at all. Defaults may be set all the same.
     pub fn is_empty(&self) -> bool {
         List::ALL.into_iter().all(|list| self.len(list) == 0)
-    }
-
-    /// Adds the hit counts of `old`, which this set is to replace: those of each rule with the
-    /// same list and pattern, and those of the defaults. To be called once, before this set serves.
-    pub fn adopt_hits(&self, old: &Self) {
-        for (own, old) in self.default_hits.iter().zip(&old.default_hits) {
-            own.fetch_add(old.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        self.clients.adopt(&old.clients);
-        self.names.adopt(&old.names);
-        self.senders.adopt(&old.senders);
-        self.sender_domains.adopt(&old.sender_domains);
-        self.recipients.adopt(&old.recipients);
-        self.recipient_domains.adopt(&old.recipient_domains);
     }
 
     /// The memory that the rules take, in bytes; compiled regular expressions by estimate.
@@ -420,16 +397,9 @@ impl RuleSet {
         let Origin { source, line } = note.origin();
         match self.sources.get(source as usize) {
             Some(name) => RuleOrigin { source: name, line },
+            None if source == Origin::LIVE.source => RuleOrigin::LIVE,
             None => RuleOrigin::BUILT_IN,
         }
-    }
-
-    /// How often the default of `list` was passed or decided.
-    fn default_hits(&self, list: List) -> u64 {
-        let sets = self.default_hits.iter().enumerate();
-        sets.filter(|(mask, _)| mask & (1 << list.place()) != 0)
-            .map(|(_, hits)| hits.load(Ordering::Relaxed))
-            .sum()
     }
 }
 
@@ -438,97 +408,4 @@ impl Default for RuleSet {
     fn default() -> Self {
         RuleSetBuilder::new().build()
     }
-}
-
-impl ClientRules {
-    fn find(&self, client: IpAddr) -> Found {
-        let found = match client {
-            IpAddr::V4(v4) => self.v4.longest_match(v4.to_bits()),
-            IpAddr::V6(v6) => self.v6.longest_match(v6.to_bits()).map(|at| at + self.v4.len()),
-        };
-        found.map_or(Found::Nothing, Found::Rule)
-    }
-
-    fn text(&self, index: u32) -> Option<RuleText<'_>> {
-        let net = match index.checked_sub(self.v4.len()) {
-            None => self.v4.net(index)?,
-            Some(index) => self.v6.net(index)?,
-        };
-        Some(RuleText::net(net))
-    }
-
-    fn adopt(&self, old: &Self) {
-        self.ledger.adopt(&old.ledger, |index| match index.checked_sub(old.v4.len()) {
-            None => self.v4.position_in(&old.v4, index),
-            Some(index) => self.v6.position_in(&old.v6, index).map(|at| at + self.v4.len()),
-        });
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.v4.memory_bytes() + self.v6.memory_bytes() + self.ledger.memory_bytes()
-    }
-}
-
-impl<T: AsRef<text::TextTable>> TextRules<T> {
-    /// `of_table` is what the table found; `text` is what the regular expressions are tried on.
-    fn find(&self, of_table: Option<u32>, text: &[u8]) -> Found {
-        let found = of_table.or_else(|| {
-            let first = self.expressions.first_match(text)?;
-            Some(self.table.as_ref().len() + first)
-        });
-        found.map_or(Found::Nothing, Found::Rule)
-    }
-
-    fn text(&self, index: u32) -> Option<RuleText<'_>> {
-        let table = self.table.as_ref();
-        match index.checked_sub(table.len()) {
-            None => table.get(index).map(RuleText::plain),
-            Some(index) => self.expressions.get(index).map(RuleText::expression),
-        }
-    }
-
-    fn adopt(&self, old: &Self) {
-        let (own_table, old_table) = (self.table.as_ref(), old.table.as_ref());
-        self.ledger.adopt(&old.ledger, |index| match index.checked_sub(old_table.len()) {
-            None => own_table.index_of(old_table.get(index)?),
-            Some(index) => {
-                let at = self.expressions.index_of(old.expressions.get(index)?)?;
-                Some(own_table.len() + at)
-            }
-        });
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.table.as_ref().memory_bytes()
-            + self.expressions.memory_bytes()
-            + self.ledger.memory_bytes()
-    }
-}
-
-/// Asks a list of domains or host names. An empty domain is none.
-fn domain_in(rules: &TextRules<DomainTable>, domain: Option<&[u8]>) -> Found {
-    let Some(domain) = domain.map(without_final_dot).filter(|domain| !domain.is_empty()) else {
-        return Found::NothingToMatch;
-    };
-    if rules.is_empty() {
-        return Found::Nothing;
-    }
-    rules.find(rules.table.best_match(domain), domain)
-}
-
-/// Asks a list of addresses. The null sender is the empty text.
-fn address_in(rules: &TextRules<AddressTable>, address: &[u8]) -> Found {
-    if rules.is_empty() {
-        return Found::Nothing;
-    }
-    let address = match split_address(address).1 {
-        Some(_) => without_final_dot(address),
-        None => address,
-    };
-    rules.find(rules.table.best_match(address), address)
-}
-
-/// `example.net.` is `example.net`.
-fn without_final_dot(domain: &[u8]) -> &[u8] {
-    domain.strip_suffix(b".").unwrap_or(domain)
 }

@@ -40,6 +40,7 @@ use parking_lot::Mutex;
 
 use crate::durable::{Durable, ToJournal};
 use crate::journal::Change;
+use crate::notes::Notes;
 use crate::{Attempt, Merged, Placed, StoreError, TupleId, TupleStore};
 pub(crate) use image::{LoadFault, Loaded, ShardHeader, slots_in_use};
 use memory::{BUCKET_BYTES, Bucket, Buckets, Ground, LANES};
@@ -114,6 +115,11 @@ impl Bound {
     /// The number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0
+    }
+
+    /// About how many tuples fit: 92 % of the slots, up to which room is found fast.
+    pub const fn capacity(self) -> u64 {
+        self.0 / size_of::<Slot>() as u64 / 100 * 92
     }
 }
 
@@ -192,8 +198,10 @@ pub struct CompactStats {
     pub evicted_grey: u64,
     /// White tuples given up since white held more than its share.
     pub evicted_white: u64,
-    /// Tuples whose window or lifetime was over.
-    pub expired: u64,
+    /// Grey tuples whose window was over: they never came back in time.
+    pub expired_grey: u64,
+    /// White tuples whose lifetime was over.
+    pub expired_white: u64,
     /// New tuples that could not be remembered, and so were accepted.
     pub no_room: u64,
     /// Times that a shard's table was built anew in another size.
@@ -238,6 +246,7 @@ pub struct CompactStore {
     /// The latest time seen, in Unix seconds.
     seen_unix_secs: AtomicU64,
     sweeper: Mutex<Sweeper>,
+    notes: Notes,
     /// What of it outlives the process; nothing for a store in memory alone.
     durable: Option<Box<Durable>>,
 }
@@ -266,6 +275,7 @@ impl CompactStore {
             hash_key,
             seen_unix_secs: AtomicU64::new(0),
             sweeper: Mutex::new(Sweeper { scale, next: 0, last: None }),
+            notes: Notes::default(),
             durable: None,
         }
     }
@@ -273,6 +283,11 @@ impl CompactStore {
     /// What the keys of its tuples must be made with.
     pub fn hash_key(&self) -> &HashKey {
         &self.hash_key
+    }
+
+    /// How large it may become.
+    pub fn bound(&self) -> Bound {
+        self.bound
     }
 
     /// How many shards there are.
@@ -384,6 +399,16 @@ impl CompactStore {
         Self { durable: Some(Box::new(durable)), ..self }
     }
 
+    /// The same store, with these notes in place of its own.
+    pub(crate) fn with_notes(self, notes: Notes) -> Self {
+        Self { notes, ..self }
+    }
+
+    /// What else is kept with the tuples.
+    pub(crate) fn notes_by_name(&self) -> &Notes {
+        &self.notes
+    }
+
     /// What of it outlives the process.
     pub(crate) fn durable(&self) -> Option<&Durable> {
         self.durable.as_deref()
@@ -413,6 +438,16 @@ impl CompactStore {
             let next = sweeper.next;
             sweeper.next = (next + 1) % self.shards.len();
             self.shards[next].0.lock().sweep(now);
+        }
+        self.ground.trim_heap();
+    }
+
+    /// Sweeps all shards: what there is has not expired at `now`. Holds one lock at a time. Takes as
+    /// long as it takes to pass over all slots: seconds for billions of them.
+    pub fn sweep_all(&self, now: Timestamp) {
+        let now = self.advance(now);
+        for shard in &self.shards {
+            shard.0.lock().sweep(now);
         }
         self.ground.trim_heap();
     }
@@ -483,12 +518,18 @@ impl CompactStore {
 }
 
 impl CompactStats {
+    /// Tuples whose window or lifetime was over.
+    pub const fn expired(&self) -> u64 {
+        self.expired_grey + self.expired_white
+    }
+
     fn add(&mut self, tally: &Tally) {
         self.grey += u64::from(tally.grey);
         self.white += u64::from(tally.white);
         self.evicted_grey += tally.evicted_grey;
         self.evicted_white += tally.evicted_white;
-        self.expired += tally.expired;
+        self.expired_grey += tally.expired_grey;
+        self.expired_white += tally.expired_white;
         self.no_room += tally.no_room;
         self.rebuilds += tally.rebuilds;
     }

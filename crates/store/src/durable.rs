@@ -20,7 +20,6 @@ mod recovery;
 mod tests;
 mod upkeep;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -48,9 +47,6 @@ pub struct Settings {
     pub snapshot_after: Option<u64>,
 }
 
-/// Notes that are kept, at most: so that a snapshot's share of them stays small.
-pub const NOTES_MAX: usize = 65_536;
-
 /// Puts the state directory back as it must be before the journal is tried again: made, locked,
 /// with the hash key in it.
 pub type Prepare = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
@@ -61,7 +57,6 @@ pub(crate) struct Durable {
     disk: Arc<dyn Disk>,
     prepare: Prepare,
     snapshot_after: Option<u64>,
-    notes: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     upkeep: Mutex<Upkeep>,
 }
 
@@ -99,18 +94,6 @@ pub struct SnapshotTaken {
     pub bytes: u64,
 }
 
-/// Why a note is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyNotes;
-
-impl std::fmt::Display for TooManyNotes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "there are {NOTES_MAX} notes already: that is as many as are kept")
-    }
-}
-
-impl std::error::Error for TooManyNotes {}
-
 /// Tells the journal.
 pub(crate) struct ToJournal<'a> {
     journal: &'a Journal,
@@ -130,6 +113,11 @@ impl Durable {
         ToJournal { journal: &self.journal, now }
     }
 
+    /// Tells the journal of a note.
+    pub(crate) fn append_note(&self, now: Timestamp, note: &Note) {
+        self.journal.append_note(now, note);
+    }
+
     /// Waits until all that was told is in the kernel's hands, or the journal is down.
     #[inline]
     pub(crate) fn commit(&self) {
@@ -146,45 +134,10 @@ impl CompactStore {
         }
     }
 
-    /// Keeps something by name that somebody else reads at the next start; `None` takes it away. On
-    /// return it is as safe as a tuple.
-    ///
-    /// # Errors
-    /// When too many are kept.
-    pub fn set_note(&self, now: Timestamp, note: &Note) -> Result<(), TooManyNotes> {
-        let Some(durable) = self.durable() else { return Ok(()) };
-        {
-            let mut notes = durable.notes.lock();
-            match note.value() {
-                Some(value) => {
-                    if notes.len() >= NOTES_MAX && !notes.contains_key(note.name()) {
-                        return Err(TooManyNotes);
-                    }
-                    notes.insert(note.name().to_owned(), value.to_owned());
-                }
-                None => {
-                    notes.remove(note.name());
-                }
-            }
-            // Under the lock: of two that change one note, the later one comes later.
-            durable.journal.append_note(now, note);
-        }
-        durable.commit();
-        Ok(())
-    }
-
-    /// All notes, by name.
-    pub fn notes(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let Some(durable) = self.durable() else { return Vec::new() };
-        let notes = durable.notes.lock();
-        notes.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
-    }
-
     /// How it stands with what outlives the process. `None`: nothing does.
     pub fn durability(&self) -> Option<Durability> {
         let durable = self.durable()?;
         let journal = durable.journal.stats();
-        let notes = durable.notes.lock().len() as u64;
         let upkeep = durable.upkeep.lock();
         Some(Durability {
             health: durable.journal.health(),
@@ -192,7 +145,7 @@ impl CompactStore {
             tail_bytes: upkeep.tail_bytes(&journal),
             snapshot: upkeep.last(),
             snapshot_fault: upkeep.fault(),
-            notes,
+            notes: self.note_count() as u64,
         })
     }
 }

@@ -13,6 +13,7 @@ mod head;
 mod id;
 pub mod inspect;
 pub mod journal;
+pub mod notes;
 mod refusal;
 pub mod snapshot;
 pub mod text;

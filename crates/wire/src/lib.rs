@@ -8,6 +8,7 @@
 //! | protocol | module | source |
 //! |---|---|---|
 //! | Postfix policy delegation, and Exim's use of it | [`postfix`] | Postfix's SMTPD_POLICY_README and `access(5)`; seen on 3.7 |
+//! | X-Grey, as its `pfc`, `smc` and `gld-mcp` speak it | [`xgrey_v1`] | "X-Grey v1.1 protocol", written down from the original; seen on 1.0.22 |
 //!
 //! This crate never knows sockets, clocks, tasks, logs, or what a query deserves. A listener reads,
 //! asks the decoder, drops what the decoder has used, and writes what the encoder made.
@@ -15,6 +16,7 @@
 use std::fmt;
 
 pub mod postfix;
+pub mod xgrey_v1;
 
 /// How long a request may be, in bytes, its end included, unless configured.
 ///

@@ -69,14 +69,12 @@ impl Owned {
     fn query(&self) -> Query<'_> {
         let [helo, sender, recipient, instance, queue_id] = &self.texts;
         Query {
-            client: self.client,
             client_name: self.client_name.as_deref(),
             helo,
-            sender,
-            recipient,
             trust: self.trust,
             instance,
             queue_id,
+            ..Query::new(self.client, sender, recipient)
         }
     }
 }

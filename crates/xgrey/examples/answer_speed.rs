@@ -14,6 +14,7 @@ use greylist::{HashKey, Query, Timestamp};
 use wire::postfix::{self, Decoded, Decoder, Request};
 use xgrey::command::serve;
 use xgrey::config::Config;
+use xgrey::metrics::Counters;
 use xgrey::service::{Outcome, Scratch, Service};
 
 const TUPLES: usize = 100_000;
@@ -50,6 +51,11 @@ fn main() {
     });
     report("all, to the bytes of the answer", &requests, |bytes| {
         answer(&service, now, &decode(bytes), &mut kept);
+    });
+    let counters = Counters::default();
+    report("all, counted", &requests, |bytes| {
+        answer(&service, now, &decode(bytes), &mut kept);
+        counters.outcomes(now, &kept.outcomes);
     });
 }
 

@@ -225,8 +225,9 @@ pub struct CtlArgs {
 pub enum CtlCommand {
     /// Count decisions, connections and tuples since the start
     Stats,
-    /// List all rules with their hits and where they are written
-    Rules,
+    /// List rules with their hits, and where and when they were written
+    #[command(after_help = RULES_HELP)]
+    Rules(RulesArgs),
     /// Take the configuration anew: whole, or not at all
     Reload,
     /// List tuples, the newest first: all, or those that match all that is asked for
@@ -238,6 +239,39 @@ pub enum CtlCommand {
         #[command(subcommand)]
         command: TupleCommand,
     },
+}
+
+const RULES_HELP: &str = "\
+Rules that were set while the service runs are \"live\": they are kept in the state directory, and beat \
+those of the configuration. To move them into the configuration, write them out, and name the file there:
+
+  xgrey ctl rules --format rules > /etc/xgrey/live.rules
+  [[rules.file]]
+  path = \"live.rules\"";
+
+/// Flags of `xgrey ctl rules`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct RulesArgs {
+    /// Those of one list, such as sender-domain
+    #[arg(long, value_name = "LIST")]
+    pub list: Option<String>,
+    /// Those alone that were set or removed while the service runs
+    #[arg(long)]
+    pub live: bool,
+    /// How they are printed [default: table]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<RulesFormat>,
+}
+
+/// How rules are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RulesFormat {
+    /// In columns
+    Table,
+    /// One JSON array; like --json
+    Json,
+    /// The live ones, as a rules file
+    Rules,
 }
 
 const TUPLES_HELP: &str = "\

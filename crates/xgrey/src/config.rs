@@ -34,6 +34,7 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 mod text;
+mod x_grey;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -53,6 +54,7 @@ pub use report::{FINDINGS_KEPT_MAX, Finding, Look, Place, Position, Report, Seve
 pub use size::Bytes;
 pub use store::{Keeping, StoreConfig, SyncPolicy, TableBound};
 pub use surroundings::{MadeUp, Surroundings, ThisMachine};
+pub use x_grey::{Changes, XGreyListener};
 
 /// Where the configuration is looked for if none is named.
 pub const DEFAULT_PATH: &str = "/etc/xgrey/xgrey.toml";
@@ -80,8 +82,10 @@ pub struct Config {
     pub bound: TableBound,
     /// Who is never greylisted, whatever the table says.
     pub exempt: Exempt,
-    /// Where to listen: at least one, no two the same.
+    /// Where to listen for connections. With `x_grey`, at least one, and no two at the same address.
     pub listeners: Vec<Listener>,
+    /// Where to listen for X-Grey's clients.
+    pub x_grey: Vec<XGreyListener>,
     /// Which attempts count as the same.
     pub identity: Identity,
     /// What is decided beforehand.
@@ -107,7 +111,7 @@ pub enum Mode {
 }
 
 /// Who is never greylisted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Exempt {
     /// Clients on this host: loopback and its own addresses.
     pub local: bool,
@@ -120,7 +124,7 @@ pub struct Exempt {
 }
 
 /// A set of recipients.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Recipients(RuleSet);
 
 impl Recipients {

@@ -10,15 +10,25 @@
 pub mod backup;
 pub mod client;
 pub mod conversation;
+pub mod rules;
 pub mod server;
+mod stats;
 pub mod stream;
 pub mod tuples;
 
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::XGreyStats;
 use crate::service::{Explanation, TupleChanged, TupleShown};
 
 pub use self::backup::{ExportWanted, ImportOffered};
+pub use self::rules::{
+    ChangeRulesWanted, RuleChangeText, RuleChangedText, RuleShown, RulesChanged, RulesListed,
+    RulesWanted,
+};
+pub use self::stats::{
+    Counted, ListCount, Rate, RateCount, SinceEver, TupleCounts, WaitCount, Waits,
+};
 pub use self::tuples::{StateWanted, TupleListed, TupleNamed, TuplesListed, TuplesWanted};
 
 /// The control socket's name in the runtime directory.
@@ -33,8 +43,10 @@ pub const LINE_BYTES_MAX: u64 = 16 * 1024;
 pub enum Request {
     /// What has been counted: [`Stats`].
     Stats,
-    /// All rules with their hits: a list of [`RuleShown`].
-    Rules,
+    /// Rules with their hits: a stream of [`RuleShown`] and at its end [`RulesListed`].
+    Rules(RulesWanted),
+    /// Set rules, or remove them: [`RulesChanged`].
+    ChangeRules(ChangeRulesWanted),
     /// Take the configuration anew: [`Reloaded`].
     Reload,
     /// What would be answered: an [`Explanation`].
@@ -78,7 +90,7 @@ pub enum Reply<T> {
     Error(String),
 }
 
-/// The answer to [`Request::Stats`]. Counts are since the start.
+/// The answer to [`Request::Stats`]. Counts are since the start, unless they say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Version of the running program.
@@ -97,6 +109,18 @@ pub struct Stats {
     pub tuples: TupleStats,
     /// What of it outlives the process.
     pub disk: DiskStats,
+    /// When the service started: RFC 3339, UTC.
+    pub started: String,
+    /// Now: RFC 3339, UTC.
+    pub now: String,
+    /// All that was counted since the start; `decisions` and `events` again among it.
+    pub since_start: Counted,
+    /// The same, over all starts.
+    pub since_ever: SinceEver,
+    /// Queries a second, a minute and an hour.
+    pub rates: Vec<Rate>,
+    /// X-Grey's own 41 numbers.
+    pub x_grey: XGreyStats,
 }
 
 /// What of the tuples outlives the process.
@@ -175,29 +199,18 @@ pub struct TupleStats {
     pub bytes_max: u64,
     /// Whether full tables lie on huge pages, in words; why not, if they don't.
     pub huge_pages: String,
-    /// Tuples whose time was over.
+    /// Tuples whose time was over: grey and white ones together.
     pub expired: u64,
+    /// Of these, those that were grey.
+    pub expired_grey: u64,
+    /// Of these, those that were white.
+    pub expired_white: u64,
     /// Grey tuples forgotten before their time, for want of room.
     pub evicted_grey: u64,
     /// White tuples forgotten before their time, for want of room.
     pub evicted_white: u64,
     /// First tries accepted, since there was no room for them.
     pub no_room: u64,
-}
-
-/// One rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RuleShown {
-    /// The list it stands in, such as `sender-domain`.
-    pub list: String,
-    /// `accept`, `reject` or `greylist`.
-    pub verdict: String,
-    /// What it matches; `default` for a list's default.
-    pub pattern: String,
-    /// How often it matched since the start.
-    pub hits: u64,
-    /// Where it is written.
-    pub origin: Option<String>,
 }
 
 /// What a reload did.
@@ -217,8 +230,8 @@ pub struct Reloaded {
 pub enum Answered {
     /// To [`Request::Stats`].
     Stats(Stats),
-    /// To [`Request::Rules`].
-    Rules(Vec<RuleShown>),
+    /// To [`Request::ChangeRules`].
+    RulesChanged(RulesChanged),
     /// To [`Request::Reload`].
     Reload(Reloaded),
     /// To [`Request::Explain`].

@@ -1,8 +1,11 @@
 //! Says that requests could not be understood, without letting a broken peer fill the disk.
 
+use std::net::IpAddr;
+
 use greylist::{Secs, Timestamp};
 use parking_lot::Mutex;
 use wire::Fault;
+use wire::xgrey_v1::Silence;
 
 /// How often a fault is logged, whatever its kind.
 const INTERVAL: Secs = Secs::new(10);
@@ -29,6 +32,24 @@ impl FaultLog {
                 kind = fault.kind(),
                 kept_back,
                 "answered DUNNO to a request that could not be understood: {fault}",
+            );
+        }
+    }
+
+    /// Logs a datagram of X-Grey's protocol that gets no answer, or keeps it back.
+    pub fn report_datagram(&self, silence: Silence, from: IpAddr, now: Timestamp) {
+        if let Some(kept_back) = self.due(now) {
+            let why = match silence {
+                Silence::Short => "it is shorter than a header",
+                Silence::Oversized => "it is longer than any request",
+                Silence::BadCrc => "its checksum is wrong: has its sender another `secret`?",
+            };
+            tracing::warn!(
+                target: "listen",
+                kind = silence.kind(),
+                %from,
+                kept_back,
+                "answered nothing to a datagram: {why}",
             );
         }
     }

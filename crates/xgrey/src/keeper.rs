@@ -4,6 +4,7 @@
 //!  sync    each `sync` of the configuration   store.sync
 //!  upkeep  each second                        store.upkeep: is the journal well? is a snapshot due?
 //!  text    each tenth of a second             texts.flush, and each second texts.upkeep
+//!  counts  each minute                        metrics.keep: what has been counted, for the next start
 //! ```
 //! Neither is waited for by whoever decides. What they find is in the log, once when it begins and
 //! once when it ends, and in `xgrey ctl stats` all the time.
@@ -20,6 +21,7 @@ use store::durable::Event;
 use store::text::TextLog;
 
 use crate::clock::{self, Clock};
+use crate::metrics::Metrics;
 use crate::niceness::{Breather, be_nice};
 use crate::service::Service;
 use crate::thousands::thousands;
@@ -32,22 +34,31 @@ const TEXT: Duration = Duration::from_millis(100);
 /// How many of these lie between two looks at what of the texts can go.
 const TEXT_UPKEEP: u32 = 10;
 
+/// How often what has been counted is written: a kill loses no more of it.
+const COUNTS: Duration = Duration::from_secs(60);
+
 /// The threads, as long as they run.
 #[derive(Debug)]
 pub struct Keeper {
     threads: Vec<(Sender<()>, JoinHandle<()>)>,
     service: Arc<Service>,
+    metrics: Arc<Metrics>,
     clock: Clock,
 }
 
 impl Keeper {
-    /// Starts looking after the store of `service`. `sync`: how often the journal is made to outlive
+    /// Starts looking after the store of `service` and what `metrics` has counted. `sync`: how often the journal is made to outlive
     /// a power cut; `None`: that is nobody's job, or the journal's own.
     ///
     /// # Errors
     /// When the kernel gives no thread.
-    pub fn start(service: Arc<Service>, clock: Clock, sync: Option<Duration>) -> io::Result<Self> {
-        let mut keeper = Self { threads: Vec::new(), service, clock };
+    pub fn start(
+        service: Arc<Service>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        sync: Option<Duration>,
+    ) -> io::Result<Self> {
+        let mut keeper = Self { threads: Vec::new(), service, metrics, clock };
         if let Some(period) = sync {
             let (service, clock) = (Arc::clone(&keeper.service), clock);
             keeper.spawn("sync", period, move |_| service.store().sync(clock.now()))?;
@@ -60,6 +71,8 @@ impl Keeper {
                 tell(&event, clock::boot().saturating_sub(begun));
             }
         })?;
+        let (service, metrics) = (Arc::clone(&keeper.service), Arc::clone(&keeper.metrics));
+        keeper.spawn("counts", COUNTS, move |_| keep_counts(&metrics, &service, clock))?;
         if keeper.service.texts().is_some() {
             let service = Arc::clone(&keeper.service);
             let mut fault = TextFault::default();
@@ -79,7 +92,8 @@ impl Keeper {
     }
 
     /// Ends the threads, when they are done with what they are at (a snapshot is left unfinished:
-    /// the journal has all of it), and syncs a last time.
+    /// the journal has all of it), and syncs a last time. To be called when nothing is decided any more:
+    /// then all that has been counted is kept.
     pub fn stop(self) {
         for (stop, thread) in self.threads {
             drop(stop);
@@ -90,6 +104,7 @@ impl Keeper {
         if let Some(texts) = self.service.texts() {
             texts.flush();
         }
+        keep_counts(&self.metrics, &self.service, self.clock);
         self.service.store().sync(self.clock.now());
     }
 
@@ -116,6 +131,12 @@ impl Keeper {
 /// Lets a period pass; `false` if the end came before.
 fn passes(stopped: &Receiver<()>, period: Duration) -> bool {
     matches!(stopped.recv_timeout(period), Err(RecvTimeoutError::Timeout))
+}
+
+fn keep_counts(metrics: &Metrics, service: &Service, clock: Clock) {
+    if let Err(error) = metrics.keep(clock.now(), service.store()) {
+        tracing::warn!(target: "store", %error, "what has been counted is not kept");
+    }
 }
 
 fn sift_texts(service: &Service, texts: &TextLog, clock: Clock) {

@@ -21,3 +21,4 @@ pub mod niceness;
 pub mod service;
 pub mod state_dir;
 pub mod thousands;
+pub mod xgrey_v1;

@@ -4,12 +4,14 @@
 //! thread with a loop of its own, so that a connection's whole life is on one core. Only one
 //! socket listens on an address (no `SO_REUSEPORT`), so the kernel itself refuses a second process
 //! that would silently split the memory of tuples, and connections, which Postfix keeps for
-//! minutes, are spread evenly and not by a hash.
+//! minutes, are spread evenly and not by a hash. Datagrams have no connections to be spread: there
+//! each thread has a socket of its own on the same port, see [`datagram`](self::Datagrams).
 //!
 //! Never knows: what is asked or answered.
 
 mod buffer;
 mod connections;
+mod datagram;
 mod socket;
 mod turn;
 mod who;
@@ -23,6 +25,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 pub use self::connections::{Connections, Timeouts};
+pub use self::datagram::{Answers, DATAGRAMS_MAX, Datagram, Datagrams, Port, Room};
 pub use self::socket::{Accepted, BindError, RemovedAtDrop, Socket};
 pub use self::who::Holder;
 pub use self::worker::{Pool, WorkerContext};
@@ -62,7 +65,7 @@ pub async fn accept(
 }
 
 /// Whether `peer` may ask. This host itself always may.
-fn is_allowed(peer: IpAddr, allow: &[IpNet]) -> bool {
+pub(crate) fn is_allowed(peer: IpAddr, allow: &[IpNet]) -> bool {
     let peer = peer.to_canonical();
     peer.is_loopback() || allow.iter().any(|network| network.contains(&peer))
 }

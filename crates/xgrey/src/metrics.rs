@@ -1,11 +1,47 @@
-//! What has been counted since start.
+//! What is counted: by the answer's reason, by list and verdict, by the time waited, by the second.
 //!
 //! Each worker counts into its own [`Counters`], so that two cores never write the same cache
-//! line; who reads sums them up. Never knows: what a number is for.
+//! line; who reads sums them up. What is counted of tuples that expire, the store says.
+//!
+//! ```text
+//!  worker ─▶ Counters ─┬▶ each second: rates, cycles   (watch)
+//!  worker ─▶ Counters ─┤
+//!  others ─▶ Counters ─┴▶ Totals ─┬▶ since start ─▶ Look ─▶ XGreyStats, control socket
+//!   store ─▶ CompactStats ─▶ ledger┘      + what earlier runs kept ─▶ since ever
+//! ```
+//! Never knows: what a number is for. `docs/statistics.md` says what each means.
+
+mod cycles;
+mod hand;
+mod kept;
+mod ledger;
+mod lists;
+mod rates;
+mod seconds;
+mod totals;
+mod waits;
+mod watch;
+mod x_grey;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use greylist::{AcceptReason, Answer, DeferReason};
+use greylist::rules::Verdict;
+use greylist::{AcceptReason, Answer, DeferReason, Timestamp};
+use parking_lot::Mutex;
+
+pub use self::hand::Hand;
+pub use self::kept::{Offline, is_note_of_counts, take_in};
+use self::lists::ListCounters;
+pub use self::lists::VERDICTS;
+pub use self::rates::{Decided, Rate};
+use self::seconds::Seconds;
+pub use self::totals::{Gone, Totals};
+pub use self::waits::WAITS;
+use self::waits::WaitCounters;
+use self::watch::Watch;
+pub use self::watch::{Ever, Look};
+pub use self::x_grey::XGreyStats;
+use crate::service::{ListsAsked, Outcome, TupleState};
 
 /// Each kind of answer, as (action, reason): the words of [`Answer::action`] and
 /// [`Answer::reason`].
@@ -54,7 +90,7 @@ pub enum Event {
     Connected,
     /// A connection ended, whoever ended it.
     Disconnected,
-    /// A connection refused: its address is not in `allow`.
+    /// A connection refused, or a datagram ignored: its address is not in `allow`.
     NotAllowed,
     /// The oldest idle connection closed to make room for a new one.
     GaveWay,
@@ -66,11 +102,23 @@ pub enum Event {
     Idle,
     /// A line of the log thrown away, since whoever reads the log is too slow.
     LogLost,
+    /// A datagram ignored: its checksum is wrong.
+    BadCrc,
+    /// A datagram ignored: it is shorter than a header.
+    Short,
+    /// A datagram ignored: it is longer than any request.
+    Oversized,
+    /// A datagram not answered, or not looked at: too much time had passed since it came.
+    Late,
+    /// A datagram answered with an error.
+    Refused,
+    /// An answer that the kernel did not take.
+    Unsent,
 }
 
 impl Event {
     /// All of them, with the word for each.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::OtherStage, "other_stage"),
         (Self::Faulty, "faulty"),
         (Self::Connected, "connected"),
@@ -81,7 +129,42 @@ impl Event {
         (Self::HalfSent, "half_sent"),
         (Self::Idle, "idle"),
         (Self::LogLost, "log_lost"),
+        (Self::BadCrc, "bad_crc"),
+        (Self::Short, "short"),
+        (Self::Oversized, "oversized"),
+        (Self::Late, "late"),
+        (Self::Refused, "refused"),
+        (Self::Unsent, "unsent"),
     ];
+}
+
+/// What came of a query, in the order of the columns that count it by the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Accepted,
+    Deferred,
+    Rejected,
+}
+
+const SIDES: usize = 3;
+
+impl Side {
+    const fn of(answer: &Answer) -> Self {
+        match answer {
+            Answer::Accept(_) => Self::Accepted,
+            Answer::Defer(_) => Self::Deferred,
+            Answer::Reject(_) => Self::Rejected,
+        }
+    }
+}
+
+/// What the last list that was asked had said.
+const fn verdict(answer: &Answer) -> Verdict {
+    match answer {
+        Answer::Accept(AcceptReason::Rule(_)) => Verdict::Accept,
+        Answer::Reject(_) => Verdict::Reject,
+        Answer::Accept(_) | Answer::Defer(_) => Verdict::Greylist,
+    }
 }
 
 /// One worker's counters, on cache lines of their own.
@@ -89,18 +172,71 @@ impl Event {
 #[repr(align(128))]
 pub struct Counters {
     answers: [AtomicU64; KINDS.len()],
+    waits: WaitCounters,
+    /// What was decided in the last seconds: accepted, deferred, rejected.
+    seconds: [Seconds; SIDES],
+    lists: ListCounters,
+    hands: [AtomicU64; Hand::ALL.len()],
     events: [AtomicU64; Event::ALL.len()],
 }
 
 impl Counters {
-    /// Counts an answer.
-    pub fn answer(&self, answer: &Answer) {
-        self.answers[kind(answer)].fetch_add(1, Relaxed);
+    /// Counts a batch: what came of queries that were decided at `now`.
+    pub fn outcomes(&self, now: Timestamp, outcomes: &[Outcome]) {
+        let mut sides = [0; SIDES];
+        for Outcome { answer, lists, .. } in outcomes {
+            sides[Side::of(answer) as usize] += 1;
+            self.answers[kind(answer)].fetch_add(1, Relaxed);
+            self.lists.count(*lists, verdict(answer));
+            if let Answer::Accept(AcceptReason::Passed { waited }) = answer {
+                self.waits.count(*waited);
+            }
+        }
+        for (seconds, count) in self.seconds.iter().zip(sides) {
+            if count > 0 {
+                seconds.add(now, count);
+            }
+        }
     }
 
     /// Counts an event.
     pub fn event(&self, event: Event) {
         self.events[event as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts an event that happened `count` times.
+    pub fn events(&self, event: Event, count: u64) {
+        if count > 0 {
+            self.events[event as usize].fetch_add(count, Relaxed);
+        }
+    }
+
+    /// Counts `count` tuples to which something was done by hand.
+    pub fn hand(&self, hand: Hand, count: u64) {
+        self.hands[hand as usize].fetch_add(count, Relaxed);
+    }
+
+    /// Counts a query of an X-Grey client that asked for a tuple to be made white ("whitelist tuple") and
+    /// came through the lists: those had a say, and `before` was known of the tuple. One that a list
+    /// decided is an outcome like any other.
+    pub fn asked_to_pass(&self, now: Timestamp, lists: ListsAsked, before: &TupleState) {
+        self.hand(Hand::AskedToPass, 1);
+        self.hand(Hand::passed(before), 1);
+        self.lists.count(lists, Verdict::Greylist);
+        self.seconds[Side::Accepted as usize].add(now, 1);
+    }
+
+    fn add_to(&self, totals: &mut Totals) {
+        let add = |sums: &mut [u64], counts: &[AtomicU64]| {
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += count.load(Relaxed);
+            }
+        };
+        add(&mut totals.answers, &self.answers);
+        add(&mut totals.events, &self.events);
+        add(&mut totals.hands, &self.hands);
+        self.lists.add_to(&mut totals.lists);
+        self.waits.add_to(&mut totals.waits, &mut totals.waited_secs);
     }
 }
 
@@ -108,12 +244,15 @@ impl Counters {
 #[derive(Debug)]
 pub struct Metrics {
     workers: Box<[Counters]>,
+    /// None until the service begins.
+    watch: Mutex<Option<Watch>>,
 }
 
 impl Metrics {
     /// Counters for that many workers, and one more for everything outside them.
     pub fn new(workers: usize) -> Self {
-        Self { workers: (0..=workers).map(|_| Counters::default()).collect() }
+        let workers = (0..=workers).map(|_| Counters::default()).collect();
+        Self { workers, watch: Mutex::new(None) }
     }
 
     /// The counters of worker number `worker`; of whatever is no worker, if there is no such.
@@ -121,31 +260,35 @@ impl Metrics {
         self.workers.get(worker).unwrap_or_else(|| self.outside())
     }
 
-    /// The counters of whatever is no worker: acceptor, sweeper, log.
+    /// The counters of whatever is no worker: acceptor, sweeper, log, admins.
     pub fn outside(&self) -> &Counters {
         &self.workers[self.workers.len() - 1]
     }
 
-    /// Answers of each kind, as (action, reason, count).
-    pub fn answers(&self) -> [(&'static str, &'static str, u64); KINDS.len()] {
-        std::array::from_fn(|kind| {
-            let (action, reason) = KINDS[kind];
-            (action, reason, self.sum(|counters| &counters.answers[kind]))
-        })
-    }
-
-    /// Events of each kind, as (word, count).
-    pub fn events(&self) -> [(&'static str, u64); Event::ALL.len()] {
-        Event::ALL.map(|(event, word)| (word, self.event(event)))
-    }
-
     /// How often `event` happened.
     pub fn event(&self, event: Event) -> u64 {
-        self.sum(|counters| &counters.events[event as usize])
+        let counts = self.workers.iter().map(|counters| &counters.events[event as usize]);
+        counts.map(|count| count.load(Relaxed)).sum()
     }
 
-    fn sum(&self, one: impl Fn(&Counters) -> &AtomicU64) -> u64 {
-        self.workers.iter().map(|counters| one(counters).load(Relaxed)).sum()
+    /// What all workers have counted; nothing of what has expired or was given up.
+    fn counted(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.workers.iter().for_each(|counters| counters.add_to(&mut totals));
+        totals
+    }
+
+    /// What all workers have decided in a second of the last few.
+    fn decided_in(&self, second: u64) -> Decided {
+        let of = |side: Side| {
+            let counts = self.workers.iter().map(|counters| &counters.seconds[side as usize]);
+            counts.map(|seconds| seconds.at(second)).sum()
+        };
+        Decided {
+            accepted: of(Side::Accepted),
+            deferred: of(Side::Deferred),
+            rejected: of(Side::Rejected),
+        }
     }
 }
 
@@ -179,9 +322,31 @@ mod tests {
     }
 
     #[test]
-    fn each_event_stands_at_its_own_place() {
+    fn each_event_stands_at_its_own_place_and_so_does_each_thing_done_by_hand() {
         for (place, (event, _)) in Event::ALL.into_iter().enumerate() {
             assert_eq!(event as usize, place);
         }
+        for (place, (hand, _)) in Hand::ALL.into_iter().enumerate() {
+            assert_eq!(hand as usize, place);
+        }
+    }
+
+    #[test]
+    fn what_is_counted_by_the_second_is_read_as_one_sum() {
+        let metrics = Metrics::new(2);
+        let now = Timestamp::from_unix_secs(1_800_000_000);
+        let outcome = |answer| Outcome {
+            answer,
+            effect: greylist::Effect::NoObjection,
+            lists: ListsAsked::NONE,
+        };
+        let known = outcome(Answer::Accept(AcceptReason::Known));
+        let new = outcome(Answer::Defer(DeferReason::New { wait: Secs::new(60) }));
+        metrics.worker(0).outcomes(now, &[known, new, known]);
+        metrics.worker(1).outcomes(now, &[new]);
+        metrics.outside().asked_to_pass(now, ListsAsked::NONE, &TupleState::Unknown);
+        let decided = metrics.decided_in(now.as_unix_secs());
+        assert_eq!(decided, Decided { accepted: 3, deferred: 2, rejected: 0 });
+        assert_eq!(metrics.counted().decided(), decided);
     }
 }

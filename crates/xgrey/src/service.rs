@@ -11,8 +11,12 @@ mod exempt;
 mod explain;
 mod header;
 mod listing;
+mod live;
+mod lists_asked;
 mod pattern;
 mod tuples;
+mod waiting;
+mod x_grey;
 
 use std::sync::Arc;
 
@@ -24,19 +28,28 @@ use store::text::TextLog;
 use store::{Attempt, CompactStore, TupleStore};
 
 pub use self::exempt::LocalAddresses;
+pub(crate) use self::explain::rfc3339;
 pub use self::explain::{Explanation, IdentityShown, PathStep, TupleState};
 use self::header::RecentMessages;
+use self::live::Live;
 pub use self::listing::{Extent, Listed, ListingEnd, NotListed, TupleFilter};
+pub use self::live::{
+    By, Entry, HitsKept, LIVE_RULES_MAX, NotChanged, RuleChange, RuleChanged, RuleListed, What,
+    is_rule_note,
+};
+pub use self::lists_asked::ListsAsked;
 pub use self::pattern::AddressPattern;
 pub use self::tuples::{ChangeError, TextSearch, TextShown, TupleChanged, TupleShown};
+pub use self::waiting::wait_for;
+pub use self::x_grey::LetPass;
 use crate::config::{Exempt, Mode};
 
 /// All that a reload may change, taken or kept as a whole.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// Embargo, window and lifetime; the store goes by the same.
     pub timing: Timing,
-    /// The lists.
+    /// The lists; in a service, with the live rules in them.
     pub rules: RuleSet,
     /// Which attempts count as the same.
     pub identity: Identity,
@@ -83,14 +96,16 @@ pub struct Outcome {
     pub answer: Answer,
     /// What the MTA is asked to do: for the wire.
     pub effect: Effect,
+    /// Which lists had a say: for counters.
+    pub lists: ListsAsked,
 }
 
 /// Buffers that a batch needs, kept so that the next one allocates nothing.
 #[derive(Debug, Default)]
 pub struct Scratch {
     key: Vec<u8>,
-    /// The answers that took no look at the tuple.
-    early: Vec<Option<Answer>>,
+    /// The answers that took no look at the tuple, and which lists were asked.
+    early: Vec<(Option<Answer>, ListsAsked)>,
     attempts: Vec<Attempt>,
     touches: Vec<Touch>,
 }
@@ -98,6 +113,7 @@ pub struct Scratch {
 /// The service.
 #[derive(Debug)]
 pub struct Service {
+    live: Live,
     policy: ArcSwap<Policy>,
     local: ArcSwap<LocalAddresses>,
     store: CompactStore,
@@ -109,9 +125,12 @@ pub struct Service {
 const FAIL_OPEN: Answer = Answer::Accept(AcceptReason::FailOpen);
 
 impl Service {
-    /// A service that decides by `policy` and remembers in `store`.
-    pub fn new(policy: Policy, store: CompactStore) -> Self {
+    /// A service that decides by `policy`, with the live rules that `store` keeps, and remembers in
+    /// `store`.
+    pub fn new(mut policy: Policy, store: CompactStore) -> Self {
+        let live = Live::new(&store, &mut policy);
         Self {
+            live,
             policy: ArcSwap::from_pointee(policy),
             local: ArcSwap::from_pointee(LocalAddresses::default()),
             store,
@@ -128,14 +147,6 @@ impl Service {
     /// The policy now in force. Held for a batch, so that a reload never changes it in between.
     pub fn policy(&self) -> Guard<Arc<Policy>> {
         self.policy.load()
-    }
-
-    /// Puts a new policy in force, whole. Hit counts of rules that both have go on, and so do
-    /// tuples, under the new timing.
-    pub fn replace_policy(&self, now: Timestamp, policy: Policy) {
-        policy.rules.adopt_hits(&self.policy.load().rules);
-        self.store.retime(now, policy.timing);
-        self.policy.store(Arc::new(policy));
     }
 
     /// Says which addresses are this host's own.
@@ -169,15 +180,18 @@ impl Service {
         touches.clear();
         let local = self.local.load();
         for query in queries {
+            let query = &query.counted();
             let BeforeTuple { judgement, answer } = policy.before_tuple(&local, query);
+            let mut lists = ListsAsked::NONE;
             if let Some(judgement) = judgement {
-                policy.rules.count(&judgement);
+                policy.rules.count(&judgement, now);
+                lists = ListsAsked::of(&judgement);
             }
             if answer.is_none() {
                 let key = policy.identity.key(self.store.hash_key(), query, key);
                 attempts.push(Attempt { key });
             }
-            early.push(answer);
+            early.push((answer, lists));
         }
         drop(local);
         if !attempts.is_empty()
@@ -187,13 +201,13 @@ impl Service {
         }
         let mut touched = attempts.iter().zip(touches.drain(..));
         outcomes.clear();
-        outcomes.extend(queries.iter().zip(early).map(|(query, early)| {
+        outcomes.extend(queries.iter().zip(early).map(|(query, (early, lists))| {
             let answer = early.unwrap_or_else(|| {
                 let Some((attempt, touch)) = touched.next() else { return FAIL_OPEN };
                 self.keep_text_if_new(now, attempt.key, &touch, query);
                 Answer::from(touch)
             });
-            Outcome { answer, effect: self.effect(policy, query, &answer) }
+            Outcome { answer, effect: self.effect(policy, query, &answer), lists: *lists }
         }));
     }
 

@@ -1,5 +1,5 @@
 //! A request in steady state allocates nothing: from its bytes through the codec, the rules, the
-//! identity, the table and the log of texts to the bytes of its answer.
+//! identity, the table, the log of texts and the counters to the bytes of its answer.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use store::text::{TextConfig, TextLog};
 use wire::postfix::{self, Decoded, Decoder, Request};
 use xgrey::command::serve;
 use xgrey::config::Config;
+use xgrey::metrics::Counters;
 use xgrey::service::{Outcome, Scratch, Service};
 
 /// A request as Postfix sends it, for one of many tuples.
@@ -36,11 +37,12 @@ struct Kept {
     scratch: Scratch,
     outcomes: Vec<Outcome>,
     replies: Vec<u8>,
+    counters: Counters,
 }
 
 /// Bytes in, bytes out: what a worker does, without the socket.
 fn ask(service: &Service, now: Timestamp, request: &[u8], kept: &mut Kept) {
-    let Kept { scratch, outcomes, replies } = kept;
+    let Kept { scratch, outcomes, replies, .. } = kept;
     let mut decoder = Decoder::new(wire::Limits::default());
     let Decoded::Message { request: Request::Ask(query), .. } = decoder.decode(request) else {
         panic!("the request does not ask");
@@ -52,6 +54,7 @@ fn ask(service: &Service, now: Timestamp, request: &[u8], kept: &mut Kept) {
         let mut context = Context::from_waker(Waker::noop());
         assert_eq!(answer.poll(&mut context), Poll::Ready(()), "the table answers at once");
     }
+    kept.counters.outcomes(now, outcomes);
     replies.clear();
     postfix::encode(outcomes[0].effect, &query, &policy.replies, replies);
 }

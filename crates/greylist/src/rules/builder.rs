@@ -1,40 +1,74 @@
-//! Rules being gathered, from however many files, until they are put together.
+//! Rules being gathered, from however many files, until they are put together; and a set taken up
+//! again, to be changed in a few places.
+//!
+//! A list that is not touched stays as it was put together: a set made from another shares it, its
+//! counters included. So changing one rule among a million costs what its own list costs.
 
-use regex::bytes::Regex;
-use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
-
-use ipnet::IpNet;
+use std::sync::Arc;
 
 use super::address::AddressTable;
-use super::cidr::NetTableBuilder;
 use super::domain::DomainTable;
-use super::expression::Expressions;
+use super::gathering::{Entries, Gathered, Place};
+use super::hits::DefaultHits;
 use super::judgement::RULES_MAX;
-use super::ledger::{Ledger, Note};
-use super::pattern::{Kind, Pattern};
-use super::text::TextTable;
-use super::{ClientRules, DEFAULT_SETS, List, Origin, RuleSet, TextRules, Verdict};
+use super::ledger::Note;
+use super::lists::{ClientRules, TextRules};
+use super::pattern::Pattern;
+use super::{List, Origin, RuleSet, Verdict};
 
 /// Makes a [`RuleSet`]. Where the same pattern is added to the same list twice, the later one
 /// counts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RuleSetBuilder {
     sources: Vec<Box<str>>,
-    v4: NetTableBuilder<u32>,
-    v6: NetTableBuilder<u128>,
-    names: Texts<DomainTable>,
-    senders: Texts<AddressTable>,
-    sender_domains: Texts<DomainTable>,
-    recipients: Texts<AddressTable>,
-    recipient_domains: Texts<DomainTable>,
-    defaults: [Option<Note>; List::COUNT],
+    clients: Gathered<ClientRules>,
+    names: Gathered<TextRules<DomainTable>>,
+    senders: Gathered<TextRules<AddressTable>>,
+    sender_domains: Gathered<TextRules<DomainTable>>,
+    recipients: Gathered<TextRules<AddressTable>>,
+    recipient_domains: Gathered<TextRules<DomainTable>>,
+    defaults: [Note; List::COUNT],
+    /// Of the set that this was made from.
+    default_hits: Option<Arc<DefaultHits>>,
+}
+
+/// No rules; every default greylist.
+impl Default for RuleSetBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl RuleSetBuilder {
     /// No rules; every default greylist.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            sources: Vec::new(),
+            clients: Gathered::default(),
+            names: Gathered::default(),
+            senders: Gathered::default(),
+            sender_domains: Gathered::default(),
+            recipients: Gathered::default(),
+            recipient_domains: Gathered::default(),
+            defaults: [Note::UNSET; List::COUNT],
+            default_hits: None,
+        }
+    }
+
+    /// All that `set` has, to be changed. What is built from it shares the lists that are not
+    /// changed with `set`, and the counters of the defaults.
+    pub(super) fn of(set: &RuleSet) -> Self {
+        Self {
+            sources: set.sources.to_vec(),
+            clients: Gathered::of(&set.clients),
+            names: Gathered::of(&set.names),
+            senders: Gathered::of(&set.senders),
+            sender_domains: Gathered::of(&set.sender_domains),
+            recipients: Gathered::of(&set.recipients),
+            recipient_domains: Gathered::of(&set.recipient_domains),
+            defaults: set.defaults,
+            default_hits: Some(Arc::clone(&set.default_hits)),
+        }
     }
 
     /// A number for a source of rules, such as a file, to be used in [`Origin`]s. `name` is what
@@ -50,46 +84,64 @@ impl RuleSetBuilder {
     /// # Panics
     /// When a list gets more than 4 billion rules; that many take hundreds of gigabytes.
     pub fn add(&mut self, verdict: Verdict, pattern: Pattern, origin: Origin) -> Option<Origin> {
-        let list = pattern.list();
-        let note = Note::new(verdict, origin);
-        assert!(
-            self.len_of(list) < RULES_MAX as usize,
-            "too many rules in the {} list",
-            list.word()
-        );
-        let replaced = match (list, pattern.into_kind()) {
-            (_, Kind::Net(IpNet::V4(net))) => {
-                self.v4.insert(net.network().to_bits(), net.prefix_len(), note)
+        self.insert(pattern, Note::new(verdict, origin), Place::Written)
+    }
+
+    /// Adds a rule that was set while the service runs. A regular expression is tried before all
+    /// that were [added](Self::add), and after those so set with a lower `number`.
+    ///
+    /// # Panics
+    /// As [`add`](Self::add).
+    pub fn add_live(&mut self, verdict: Verdict, pattern: Pattern, number: u32) -> Option<Origin> {
+        let note = Note::new(verdict, Origin::LIVE);
+        self.insert(pattern, note, Place::At(number.into()))
+    }
+
+    /// Takes the rule with this pattern out of the list that `pattern` was made for. Gives back its
+    /// origin, if it was there.
+    pub fn remove(&mut self, pattern: &Pattern) -> Option<Origin> {
+        self.list(pattern.list()).remove(pattern.kind()).map(Note::origin)
+    }
+
+    /// Makes the rule with this pattern what it is in `set`, its place among regular expressions
+    /// included: not there, if it is not there. `set` is one that this was made from, or that has
+    /// the same sources.
+    ///
+    /// # Panics
+    /// As [`add`](Self::add).
+    pub fn put_back(&mut self, pattern: &Pattern, set: &RuleSet) {
+        match set.placed_note(pattern) {
+            Some((note, place)) => {
+                let place = place.map_or(Place::Written, Place::At);
+                self.insert(pattern.clone(), note, place);
             }
-            (_, Kind::Net(IpNet::V6(net))) => {
-                self.v6.insert(net.network().to_bits(), net.prefix_len(), note)
+            None => {
+                self.remove(pattern);
             }
-            (List::Sender, kind) => self.senders.insert(kind, note, AddressTable::insert),
-            (List::Recipient, kind) => self.recipients.insert(kind, note, AddressTable::insert),
-            (List::SenderDomain, kind) => {
-                self.sender_domains.insert(kind, note, DomainTable::insert)
-            }
-            (List::RecipientDomain, kind) => {
-                self.recipient_domains.insert(kind, note, DomainTable::insert)
-            }
-            // A pattern of the client list is always a network.
-            (List::ClientName | List::Client, kind) => {
-                self.names.insert(kind, note, DomainTable::insert)
-            }
-        };
-        replaced.map(Note::origin)
+        }
     }
 
     /// Sets what counts where no rule of `list` matches. Gives back the origin of the default that
     /// was set before, if one was.
     pub fn set_default(&mut self, list: List, verdict: Verdict, origin: Origin) -> Option<Origin> {
-        let before = self.defaults[list.place()].replace(Note::new(verdict, origin));
-        before.map(Note::origin)
+        let note = Note::new(verdict, origin);
+        let before = std::mem::replace(&mut self.defaults[list.place()], note);
+        (before != Note::UNSET).then(|| before.origin())
+    }
+
+    /// Makes the default of `list` what it is in `set`; see [`put_back`](Self::put_back).
+    pub fn put_back_default(&mut self, list: List, set: &RuleSet) {
+        self.defaults[list.place()] = set.defaults[list.place()];
     }
 
     /// How many rules there are, defaults not counted.
     pub fn len(&self) -> usize {
-        List::ALL.into_iter().map(|list| self.len_of(list)).sum()
+        self.clients.len()
+            + self.names.len()
+            + self.senders.len()
+            + self.sender_domains.len()
+            + self.recipients.len()
+            + self.recipient_domains.len()
     }
 
     /// Whether there are none. Defaults may be set all the same.
@@ -97,89 +149,37 @@ impl RuleSetBuilder {
         self.len() == 0
     }
 
-    fn len_of(&self, list: List) -> usize {
+    fn insert(&mut self, pattern: Pattern, note: Note, place: Place) -> Option<Origin> {
+        let list = pattern.list();
+        let rules = self.list(list);
+        assert!(rules.len() < RULES_MAX as usize, "too many rules in the {} list", list.word());
+        rules.insert(pattern.into_kind(), note, place).map(Note::origin)
+    }
+
+    fn list(&mut self, list: List) -> &mut dyn Entries {
         match list {
-            List::Client => self.v4.len() + self.v6.len(),
-            List::ClientName => self.names.len(),
-            List::Sender => self.senders.len(),
-            List::SenderDomain => self.sender_domains.len(),
-            List::Recipient => self.recipients.len(),
-            List::RecipientDomain => self.recipient_domains.len(),
+            List::Client => &mut self.clients,
+            List::ClientName => &mut self.names,
+            List::Sender => &mut self.senders,
+            List::SenderDomain => &mut self.sender_domains,
+            List::Recipient => &mut self.recipients,
+            List::RecipientDomain => &mut self.recipient_domains,
         }
     }
 
-    /// Puts the rules together, in the order in which they will be asked, with no hits yet.
+    /// Puts the rules together, in the order in which they will be asked. Lists that were changed
+    /// begin with no hits.
     pub fn build(self) -> RuleSet {
-        let (v4, mut client_notes) = self.v4.build();
-        let (v6, v6_notes) = self.v6.build();
-        client_notes.extend(v6_notes);
         RuleSet {
-            clients: ClientRules { v4, v6, ledger: Ledger::new(client_notes) },
-            names: self.names.build(DomainTable::shrink),
-            senders: self.senders.build(AddressTable::shrink),
-            sender_domains: self.sender_domains.build(DomainTable::shrink),
-            recipients: self.recipients.build(AddressTable::shrink),
-            recipient_domains: self.recipient_domains.build(DomainTable::shrink),
-            defaults: self.defaults.map(|note| note.unwrap_or(Note::UNSET)),
-            default_hits: [const { AtomicU64::new(0) }; DEFAULT_SETS],
-            sources: self.sources.into_boxed_slice(),
-        }
-    }
-}
-
-/// A list of texts being gathered.
-#[derive(Debug, Default)]
-struct Texts<T> {
-    table: T,
-    table_notes: Vec<Note>,
-    expressions: Vec<Regex>,
-    expression_notes: Vec<Note>,
-    /// Where each expression stands, by its text.
-    expressions_known: HashMap<Box<str>, usize>,
-}
-
-impl<T: AsRef<TextTable>> Texts<T> {
-    fn len(&self) -> usize {
-        self.table_notes.len() + self.expression_notes.len()
-    }
-
-    /// Adds a pattern; gives back the note that the same pattern had before.
-    fn insert(
-        &mut self,
-        kind: Kind,
-        note: Note,
-        insert: impl Fn(&mut T, &str) -> Result<u32, u32>,
-    ) -> Option<Note> {
-        match kind {
-            Kind::Text(text) => match insert(&mut self.table, &text) {
-                Ok(known) => Some(std::mem::replace(&mut self.table_notes[known as usize], note)),
-                Err(_) => {
-                    self.table_notes.push(note);
-                    None
-                }
-            },
-            Kind::Expression(regex) => match self.expressions_known.get(regex.as_str()) {
-                Some(&known) => Some(std::mem::replace(&mut self.expression_notes[known], note)),
-                None => {
-                    self.expressions_known.insert(regex.as_str().into(), self.expressions.len());
-                    self.expressions.push(regex);
-                    self.expression_notes.push(note);
-                    None
-                }
-            },
-            // Networks are gathered elsewhere.
-            Kind::Net(_) => None,
-        }
-    }
-
-    fn build(self, shrink: impl Fn(&mut T)) -> TextRules<T> {
-        let Self { mut table, mut table_notes, expressions, expression_notes, .. } = self;
-        shrink(&mut table);
-        table_notes.extend(expression_notes);
-        TextRules {
-            table,
-            expressions: Expressions::new(expressions),
-            ledger: Ledger::new(table_notes),
+            clients: self.clients.build(),
+            names: self.names.build(),
+            senders: self.senders.build(),
+            sender_domains: self.sender_domains.build(),
+            recipients: self.recipients.build(),
+            recipient_domains: self.recipient_domains.build(),
+            defaults: self.defaults,
+            default_hits: self.default_hits.unwrap_or_default(),
+            sources: self.sources.into(),
         }
     }
 }

@@ -67,34 +67,54 @@ fn spread(bits: u64) -> u64 {
 }
 
 /// Networks being gathered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct NetTableBuilder<A> {
+    /// Those that were removed have the note for that.
     nets: Vec<(A, u8, Note)>,
     known: HashTable<u32>,
+    /// How many were removed.
+    gone: usize,
 }
 
 impl<A> Default for NetTableBuilder<A> {
     fn default() -> Self {
-        Self { nets: Vec::new(), known: HashTable::new() }
+        Self { nets: Vec::new(), known: HashTable::new(), gone: 0 }
     }
 }
 
 impl<A: Address> NetTableBuilder<A> {
+    /// Those of a table, each with its note, to be changed.
+    pub(super) fn of(table: &NetTable<A>, notes: &[Note]) -> Self {
+        let rows = table.addresses.iter().zip(&table.links).zip(notes);
+        let nets: Vec<_> =
+            rows.map(|((&address, link), &note)| (address, link.bits, note)).collect();
+        let mut known = HashTable::with_capacity(nets.len());
+        let hash_at = |&at: &u32| nets[at as usize].0.hash(nets[at as usize].1);
+        for (at, net) in (0..).zip(&nets) {
+            known.insert_unique(net.0.hash(net.1), at, hash_at);
+        }
+        Self { nets, known, gone: 0 }
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.nets.len()
+        self.nets.len() - self.gone
     }
 
     /// Adds a network whose host bits are zero. The note that the same network had before, if it
     /// was there, is replaced and given back.
     pub(super) fn insert(&mut self, address: A, bits: u8, note: Note) -> Option<Note> {
-        let Self { nets, known } = self;
+        let Self { nets, known, gone } = self;
         let same = |&at: &u32| {
             let (known_address, known_bits, _) = nets[at as usize];
             known_address == address && known_bits == bits
         };
         let hash_at = |&at: &u32| nets[at as usize].0.hash(nets[at as usize].1);
         match known.entry(address.hash(bits), same, hash_at) {
-            Entry::Occupied(at) => Some(std::mem::replace(&mut nets[*at.get() as usize].2, note)),
+            Entry::Occupied(at) => {
+                let before = std::mem::replace(&mut nets[*at.get() as usize].2, note);
+                *gone -= usize::from(before.is_gone());
+                (!before.is_gone()).then_some(before)
+            }
             Entry::Vacant(vacant) => {
                 vacant.insert(nets.len() as u32);
                 nets.push((address, bits, note));
@@ -103,11 +123,30 @@ impl<A: Address> NetTableBuilder<A> {
         }
     }
 
+    /// Takes a network away; gives back the note that it had, if it was there.
+    pub(super) fn remove(&mut self, address: A, bits: u8) -> Option<Note> {
+        let same = |&at: &u32| {
+            let (known_address, known_bits, _) = self.nets[at as usize];
+            known_address == address && known_bits == bits
+        };
+        let at = *self.known.find(address.hash(bits), same)?;
+        let before = std::mem::replace(&mut self.nets[at as usize].2, Note::GONE);
+        if before.is_gone() {
+            return None;
+        }
+        self.gone += 1;
+        Some(before)
+    }
+
     /// The table, and the notes in its order.
     pub(super) fn build(self) -> (NetTable<A>, Vec<Note>) {
-        let Self { mut nets, known } = self;
+        let Self { mut nets, known, gone } = self;
         drop(known);
-        nets.sort_unstable_by_key(|&(address, bits, _)| (address, bits));
+        if gone > 0 {
+            nets.retain(|net| !net.2.is_gone());
+        }
+        // What came from a table is in order but for its end: the stable sort makes use of that.
+        nets.sort_by_key(|&(address, bits, _)| (address, bits));
         let table = NetTable {
             block_starts: nets.iter().step_by(BLOCK).map(|net| net.0).collect(),
             addresses: nets.iter().map(|net| net.0).collect(),
@@ -200,7 +239,11 @@ impl<A: Address> NetTable<A> {
     /// Where the network that is at `index` in `other` stands here.
     pub(super) fn position_in(&self, other: &Self, index: u32) -> Option<u32> {
         let address = *other.addresses.get(index as usize)?;
-        let bits = other.links.get(index as usize)?.bits;
+        self.position(address, other.links.get(index as usize)?.bits)
+    }
+
+    /// Where the network stands.
+    pub(super) fn position(&self, address: A, bits: u8) -> Option<u32> {
         let first = self.addresses.partition_point(|&first| first < address);
         let same_address = self.addresses[first..].iter().take_while(|&&first| first == address);
         let at = same_address.zip(&self.links[first..]).position(|(_, own)| own.bits == bits)?;

@@ -1,9 +1,9 @@
 //! Domains and host names: `example.net` is itself alone, `.example.net` is itself and all below.
 
-use super::text::{Hash, TextTable};
+use super::text::{AnyCase, Hash, Numbered, TextTable};
 
 /// The rules of a list of domains that a look-up finds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct DomainTable {
     texts: TextTable,
     /// The most dots that a suffix has: an attacker's domain of 120 labels is not looked up at
@@ -11,26 +11,37 @@ pub(super) struct DomainTable {
     suffix_dots_max: usize,
 }
 
-impl AsRef<TextTable> for DomainTable {
-    fn as_ref(&self) -> &TextTable {
-        &self.texts
-    }
-}
-
-impl DomainTable {
-    /// See [`TextTable::insert`].
-    pub(super) fn insert(&mut self, text: &str) -> Result<u32, u32> {
-        if text.starts_with('.') {
-            let dots = text.bytes().filter(|&byte| byte == b'.').count();
+impl Numbered for DomainTable {
+    fn insert(&mut self, text: &[u8]) -> Result<u32, u32> {
+        if text.starts_with(b".") {
+            let dots = text.iter().filter(|&&byte| byte == b'.').count();
             self.suffix_dots_max = self.suffix_dots_max.max(dots);
         }
         self.texts.insert(text)
     }
 
-    pub(super) fn shrink(&mut self) {
+    fn index_of(&self, text: &[u8]) -> Option<u32> {
+        self.texts.index_of(text)
+    }
+
+    fn get(&self, index: u32) -> Option<&[u8]> {
+        self.texts.get(index)
+    }
+
+    fn len(&self) -> u32 {
+        self.texts.len()
+    }
+
+    fn shrink(&mut self) {
         self.texts.shrink();
     }
 
+    fn memory_bytes(&self) -> usize {
+        self.texts.memory_bytes()
+    }
+}
+
+impl DomainTable {
     /// The whole domain, else the longest suffix. `domain` has no final dot.
     pub(super) fn best_match(&self, domain: &[u8]) -> Option<u32> {
         let texts = &self.texts;
@@ -41,7 +52,7 @@ impl DomainTable {
         // the end than the longest text reaches cannot be part of a match.
         let out_of_reach = domain.len().saturating_sub(texts.longest());
         for at in (out_of_reach..domain.len()).rev() {
-            hash = hash.prepend(domain[at]);
+            hash = hash.prepend::<AnyCase>(domain[at]);
             if domain[at] == b'.' {
                 dots += 1;
                 if dots <= self.suffix_dots_max {
@@ -56,7 +67,7 @@ impl DomainTable {
             return Some(whole);
         }
         if dots < self.suffix_dots_max {
-            longest = texts.find_hashed(hash.prepend(b'.'), &[b".", domain]).or(longest);
+            longest = texts.find_hashed(hash.prepend::<AnyCase>(b'.'), &[b".", domain]).or(longest);
         }
         longest
     }
@@ -86,15 +97,15 @@ mod tests {
         ) {
             let mut table = DomainTable::default();
             for entry in &entries {
-                let _ = table.insert(entry);
+                let _ = table.insert(entry.as_bytes());
             }
             table.shrink();
             let asked = asked.iter().map(String::as_str);
             let plain = entries.iter().map(|entry| entry.trim_start_matches('.'));
             for domain in asked.chain(plain) {
                 let found = table.best_match(domain.as_bytes());
-                let found = found.and_then(|at| table.as_ref().get(at));
-                prop_assert_eq!(found, naive(&entries, domain), "{}", domain);
+                let found = found.and_then(|at| table.get(at));
+                prop_assert_eq!(found, naive(&entries, domain).map(str::as_bytes), "{}", domain);
             }
         }
     }

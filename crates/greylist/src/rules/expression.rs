@@ -62,12 +62,18 @@ pub(super) fn compile(text: &str) -> Result<Regex, regex::Error> {
 #[derive(Debug, Default)]
 pub(super) struct Expressions {
     each: Box<[Regex]>,
+    /// By which each has its place among the others; ascending.
+    places: Box<[u64]>,
+    /// One that none has or had.
+    next_place: u64,
     /// Says quickly that none matches, which is the usual case.
     any: Option<RegexSet>,
 }
 
 impl Expressions {
-    pub(super) fn new(each: Vec<Regex>) -> Self {
+    /// Those, which are in the order of their places. None has or had the place `next_place`.
+    pub(super) fn new(placed: Vec<(u64, Regex)>, next_place: u64) -> Self {
+        let (places, each): (Vec<u64>, Vec<Regex>) = placed.into_iter().unzip();
         // One alone is its own quick answer.
         let any = if each.len() < 2 {
             None
@@ -79,7 +85,7 @@ impl Expressions {
                 .build()
                 .ok()
         };
-        Self { each: each.into_boxed_slice(), any }
+        Self { each: each.into_boxed_slice(), places: places.into_boxed_slice(), next_place, any }
     }
 
     /// The number of the first that matches `text` somewhere.
@@ -94,6 +100,21 @@ impl Expressions {
     /// The text of one, without slashes.
     pub(super) fn get(&self, index: u32) -> Option<&str> {
         self.each.get(index as usize).map(Regex::as_str)
+    }
+
+    /// All, each with its place.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Regex)> {
+        self.places.iter().copied().zip(&self.each)
+    }
+
+    /// A place that none has or had.
+    pub(super) fn next_place(&self) -> u64 {
+        self.next_place
+    }
+
+    /// The place of one.
+    pub(super) fn place(&self, index: u32) -> Option<u64> {
+        self.places.get(index as usize).copied()
     }
 
     pub(super) fn index_of(&self, text: &str) -> Option<u32> {

@@ -7,7 +7,6 @@ use ipnet::Ipv4Net;
 
 use super::List;
 use super::expression::COMPILED_BYTES_MAX;
-use super::pattern::PATTERN_BYTES_MAX;
 
 /// Why a text is no entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +24,11 @@ pub enum PatternProblem {
     Empty,
     /// A blank or control character in the middle.
     Space,
-    /// More than [`PATTERN_BYTES_MAX`].
-    TooLong,
+    /// More than that.
+    TooLong {
+        /// How many bytes there may be.
+        max: usize,
+    },
     /// Neither an address nor a network.
     NotAnAddress,
     /// A host name in the client list.
@@ -82,6 +84,12 @@ pub enum PatternProblem {
     },
     /// Takes too much memory once compiled.
     ExpressionTooBig,
+    /// A backslash in an exact entry that stands for nothing.
+    Escape,
+    /// A NUL or line feed in an exact entry.
+    ByteOfNoAddress,
+    /// An exact entry in a list that has none.
+    ExactHere,
 }
 
 impl PatternProblem {
@@ -91,7 +99,7 @@ impl PatternProblem {
             Self::Empty => "the entry is empty: write what is to match, or set the list's default",
             Self::Space => {
                 "white space inside an entry: write one entry at a time \
-                 (in a regular expression, \\s or \\x20)"
+                 (in a regular expression or after `=`, \\x20)"
             }
             Self::NotAnAddress => {
                 "neither an IP address nor a network: \
@@ -145,8 +153,16 @@ impl PatternProblem {
                 "a class that holds more than ASCII: write other letters as alternatives, \
                  as in (?:ä|ö)"
             }
+            Self::Escape => {
+                "a backslash in an exact entry must stand before another, or before x and two \
+                 hexadecimal digits: write \\\\ for a backslash, \\x20 for a blank"
+            }
+            Self::ByteOfNoAddress => "no address has such a byte: leave NUL and line feed out",
+            Self::ExactHere => {
+                "exact entries are for senders, recipients and their domains: leave the `=` out"
+            }
             // Those that name a number, a list or a network.
-            Self::TooLong
+            Self::TooLong { .. }
             | Self::PrefixLength { .. }
             | Self::NoPrefixLength { .. }
             | Self::NoAtSign { .. }
@@ -163,8 +179,8 @@ impl fmt::Display for PatternProblem {
             return f.write_str(text);
         }
         match self {
-            Self::TooLong => {
-                write!(f, "the entry is too long: use at most {PATTERN_BYTES_MAX} bytes")
+            Self::TooLong { max } => {
+                write!(f, "the entry is too long: use at most {max} bytes")
             }
             Self::PrefixLength { max } => {
                 write!(f, "not a prefix length: write a number of bits from 0 to {max}, as in /24")

@@ -11,7 +11,7 @@ use regex::bytes::Regex;
 use super::address::EXTENSION;
 use super::expression;
 use super::mistake::{PatternError, PatternProblem};
-use super::{List, RuleText};
+use super::{List, RuleText, exact};
 
 /// The longest entry, in bytes: an address has at most 320 (64 + 1 + 255, RFC 5321, 4.5.3.1), and
 /// nobody can check a regular expression that fills a screen.
@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Net(IpNet),
     /// Lower-cased; what its forms mean is up to the list.
     Text(Box<str>),
+    /// These bytes and no others.
+    Exact(Box<[u8]>),
     /// Without its slashes.
     Expression(Regex),
 }
@@ -42,7 +44,8 @@ impl Pattern {
     /// - client-name: `mail.example.net`, `.example.net` (it and everything below), `/regex/`;
     /// - sender, recipient: `user@example.net`, `user@` (at any domain), `user+*@example.net` and
     ///   `user+*@` (with any extension or none), `<>` (the null sender), `/regex/`;
-    /// - sender-domain, recipient-domain: `example.net`, `.example.net`, `/regex/`.
+    /// - sender-domain, recipient-domain: `example.net`, `.example.net`, `/regex/`;
+    /// - all four of them: `=Text`, which matches byte for byte, see [`exact`](Self::exact).
     ///
     /// # Errors
     /// Says what is wrong with it, where, and how to mend it.
@@ -51,12 +54,37 @@ impl Pattern {
         let kind = match list {
             List::Client => Kind::Net(network(text)?),
             _ if text.starts_with('/') => Kind::Expression(expression_of(text)?),
+            List::ClientName if text.starts_with(exact::SIGN) => {
+                return error(0..1, PatternProblem::ExactHere);
+            }
+            _ if text.starts_with(exact::SIGN) => Kind::Exact(exact::read(text)?),
             List::ClientName => Kind::Text(host_name(text)?),
             List::SenderDomain | List::RecipientDomain => Kind::Text(domain(text, 0)?),
             List::Sender => Kind::Text(address(text, List::SenderDomain)?),
             List::Recipient => Kind::Text(address(text, List::RecipientDomain)?),
         };
         Ok(Self { list, kind })
+    }
+
+    /// The entry of a list of senders, recipients or their domains that matches `bytes` and nothing
+    /// else, upper and lower case told apart: of addresses the whole, of domains what follows the
+    /// first `@`. It is asked before all other entries of its list, and written `=Text`. This is
+    /// how X-Grey matches (X-Grey v1.1 protocol, section 5.1).
+    ///
+    /// # Errors
+    /// For lists of clients, for more than [`EXACT_BYTES_MAX`](super::EXACT_BYTES_MAX) bytes, and for
+    /// bytes that no address has: NUL and line feed.
+    pub fn exact(list: List, bytes: &[u8]) -> Result<Self, PatternError> {
+        if matches!(list, List::Client | List::ClientName) {
+            return error(0..bytes.len(), PatternProblem::ExactHere);
+        }
+        exact::check(bytes)?;
+        Ok(Self { list, kind: Kind::Exact(bytes.into()) })
+    }
+
+    /// The entry of the client list that matches all addresses of `net`.
+    pub fn network(net: IpNet) -> Self {
+        Self { list: List::Client, kind: Kind::Net(unmapped(net.trunc())) }
     }
 
     /// The list that it is for.
@@ -68,13 +96,18 @@ impl Pattern {
     pub fn text(&self) -> RuleText<'_> {
         match &self.kind {
             Kind::Net(net) => RuleText::net(*net),
-            Kind::Text(text) => RuleText::plain(text),
+            Kind::Text(text) => RuleText::plain(text.as_bytes()),
+            Kind::Exact(bytes) => RuleText::exact(bytes),
             Kind::Expression(regex) => RuleText::expression(regex.as_str()),
         }
     }
 
     pub(super) fn new(list: List, kind: Kind) -> Self {
         Self { list, kind }
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
     }
 
     pub(super) fn into_kind(self) -> Kind {
@@ -97,9 +130,13 @@ pub(super) fn check_shape(text: &str) -> Result<(), PatternError> {
     if text.is_empty() {
         return error(0..0, PatternProblem::Empty);
     }
-    if text.len() > PATTERN_BYTES_MAX {
-        let from = text.floor_char_boundary(PATTERN_BYTES_MAX);
-        return error(from..text.len(), PatternProblem::TooLong);
+    let max = match text.starts_with(exact::SIGN) {
+        true => exact::WRITTEN_BYTES_MAX,
+        false => PATTERN_BYTES_MAX,
+    };
+    if text.len() > max {
+        let from = text.floor_char_boundary(max);
+        return error(from..text.len(), PatternProblem::TooLong { max });
     }
     let blank = |c: char| c.is_whitespace() || c.is_control();
     match text.char_indices().find(|&(_, c)| blank(c)) {
@@ -300,6 +337,11 @@ mod tests {
             (List::SenderDomain, "[192.0.2.1]", "[192.0.2.1]"),
             (List::SenderDomain, "Bücher.example", "bücher.example"),
             (List::RecipientDomain, ".org", ".org"),
+            (List::Sender, "=Alice@Example.NET.", "=Alice@Example.NET."),
+            (List::Sender, "=", "="),
+            (List::Recipient, r"=\x41\x20\\B#", r"=A\x20\\B#"),
+            (List::SenderDomain, "=B\u{fc}cher.example", "=B\u{fc}cher.example"),
+            (List::RecipientDomain, r"=\xC3\xbc\xff\xe2\x80\x8b", "=\u{fc}\\xff\\xe2\\x80\\x8b"),
         ];
         for (list, text, want) in rows {
             let pattern = Pattern::parse(list, text).map_err(|why| format!("{text}: {why}"));
@@ -361,9 +403,28 @@ mod tests {
             (List::Sender, "/a/b@c", "/a/«b@c» a regular expression must end with a slash"),
             (List::Sender, "/abc/i", "/abc/«i» nothing may follow the closing slash"),
             (List::Sender, "//", "«//» an empty regular expression matches everything"),
+            (List::Sender, "=a b", "=a« »b white space inside an entry"),
+            (List::SenderDomain, r"=a\x00", r"=a«\x00» no address has such a byte"),
+            (List::Client, "=192.0.2.7", "«=192.0.2.7» neither an IP address nor a network"),
+            (
+                List::ClientName,
+                "=a.example",
+                "«=»a.example exact entries are for senders, recipients and their domains",
+            ),
         ];
         for (list, text, want) in rows {
             assert_eq!(blame(list, text), want);
+        }
+    }
+
+    #[test]
+    fn a_backslash_in_an_exact_entry_must_stand_for_something() {
+        let rows =
+            [(r"=a\b", r"=a«\b»"), (r"=a\", r"=a«\»"), (r"=a\x4", r"=a«\x»4"), (r"=\ü", r"=«\ü»")];
+        for (text, blamed) in rows {
+            let want = " a backslash in an exact entry must stand before another, or before x and two \
+                        hexadecimal digits";
+            assert_eq!(blame(List::Sender, text), blamed.to_owned() + want);
         }
     }
 
@@ -403,15 +464,55 @@ mod tests {
         let longest = "a".repeat(PATTERN_BYTES_MAX);
         assert!(Pattern::parse(List::SenderDomain, &longest).is_ok());
         let why = Pattern::parse(List::SenderDomain, &(longest + "ü")).unwrap_err();
-        assert_eq!(why.problem, PatternProblem::TooLong);
+        assert_eq!(why.problem, PatternProblem::TooLong { max: PATTERN_BYTES_MAX });
         assert_eq!(why.at, PATTERN_BYTES_MAX..PATTERN_BYTES_MAX + 2);
+    }
+
+    #[test]
+    fn an_exact_entry_of_the_limit_can_be_written_and_read_and_one_byte_more_can_not() {
+        let longest = vec![0xff; exact::EXACT_BYTES_MAX];
+        let pattern = Pattern::exact(List::Sender, &longest).unwrap();
+        let read = Pattern::parse(List::Sender, &pattern.to_string()).unwrap();
+        assert_eq!(read.text(), pattern.text());
+        let longer = [longest.as_slice(), b"a"].concat();
+        let why = Pattern::exact(List::Sender, &longer).unwrap_err();
+        assert_eq!(why.problem, PatternProblem::TooLong { max: exact::EXACT_BYTES_MAX });
+        let why = Pattern::parse(List::Sender, &("=".to_owned() + &"a".repeat(2049))).unwrap_err();
+        assert_eq!(why.problem, PatternProblem::TooLong { max: exact::EXACT_BYTES_MAX });
     }
 
     proptest! {
         #[test]
+        fn any_bytes_but_nul_and_line_feed_are_an_exact_entry_that_is_read_as_it_was_written(
+            list in prop::sample::select(vec![
+                List::Sender, List::SenderDomain, List::Recipient, List::RecipientDomain,
+            ]),
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..40),
+                r"[ \\=#/xX0-9a-fü\u{200b}]{0,20}".prop_map(String::into_bytes),
+            ],
+        ) {
+            match Pattern::exact(list, &bytes) {
+                Ok(pattern) => {
+                    let written = pattern.to_string();
+                    prop_assert!(!written.contains(|c: char| c.is_whitespace() || c.is_control()));
+                    let read = Pattern::parse(list, &written).unwrap();
+                    prop_assert_eq!(read.text().as_exact(), Some(&bytes[..]));
+                }
+                Err(why) => {
+                    prop_assert!(matches!(bytes[why.at.start], 0 | b'\n'), "{:?}", why);
+                }
+            }
+        }
+
+        #[test]
         fn any_text_is_an_entry_or_blamed_within_it(
             list in prop::sample::select(List::ALL.to_vec()),
-            text in prop_oneof![".{0,12}", r"[a-b0-9./:@*+<>\[\]()?=!ü]{0,12}"],
+            text in prop_oneof![
+                ".{0,12}",
+                r"[a-b0-9./:@*+<>\[\]()?=!ü]{0,12}",
+                r"=[a-bx0-9\\@ü]{0,12}",
+            ],
         ) {
             let outcomes = [
                 Pattern::parse(list, &text),

@@ -4,7 +4,9 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::{List, RuleRef, Verdict};
+use super::ledger::SOURCE_LIVE;
+use super::{List, RuleRef, Verdict, exact};
+use crate::timing::Timestamp;
 
 /// Where a rule was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -13,6 +15,11 @@ pub struct Origin {
     pub source: u32,
     /// The line, from 1; 0 if there are no lines.
     pub line: u32,
+}
+
+impl Origin {
+    /// Of what was set while the service runs, and is written nowhere.
+    pub const LIVE: Self = Self { source: SOURCE_LIVE, line: 0 };
 }
 
 /// One rule of a [`RuleSet`](super::RuleSet), or the default of a list.
@@ -30,6 +37,17 @@ pub struct Rule<'a> {
     pub origin: RuleOrigin<'a>,
     /// How many queries it has matched; for a default, how many passed it or were decided by it.
     pub hits: u64,
+    /// When it did so last.
+    pub last_hit: Option<Timestamp>,
+}
+
+/// How often a rule has matched, and when it did so last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// How often.
+    pub count: u64,
+    /// When last; `None` if never.
+    pub last: Option<Timestamp>,
 }
 
 /// A rule's pattern in its canonical form, which [`Pattern::parse`](super::Pattern::parse)
@@ -40,7 +58,9 @@ pub struct RuleText<'a>(Text<'a>);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Text<'a> {
     Net(IpNet),
-    Plain(&'a str),
+    /// Folded; UTF-8, since patterns are.
+    Plain(&'a [u8]),
+    Exact(&'a [u8]),
     Expression(&'a str),
     Default,
 }
@@ -52,12 +72,32 @@ impl<'a> RuleText<'a> {
         Self(Text::Net(net))
     }
 
-    pub(super) fn plain(text: &'a str) -> Self {
+    pub(super) fn plain(text: &'a [u8]) -> Self {
         Self(Text::Plain(text))
+    }
+
+    pub(super) fn exact(text: &'a [u8]) -> Self {
+        Self(Text::Exact(text))
     }
 
     pub(super) fn expression(text: &'a str) -> Self {
         Self(Text::Expression(text))
+    }
+
+    /// The network, if this is one.
+    pub fn as_network(self) -> Option<IpNet> {
+        match self.0 {
+            Text::Net(net) => Some(net),
+            _ => None,
+        }
+    }
+
+    /// The bytes that must be there just so, if this is an exact entry (`=…`).
+    pub fn as_exact(self) -> Option<&'a [u8]> {
+        match self.0 {
+            Text::Exact(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 }
 
@@ -66,8 +106,9 @@ impl fmt::Display for RuleText<'_> {
         match self.0 {
             Text::Net(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
             Text::Net(net) => net.fmt(f),
-            Text::Plain("") => f.write_str("<>"),
-            Text::Plain(text) => f.write_str(text),
+            Text::Plain(b"") => f.write_str("<>"),
+            Text::Plain(text) => f.write_str(&String::from_utf8_lossy(text)),
+            Text::Exact(bytes) => exact::write(bytes, f),
             Text::Expression(text) => write!(f, "/{text}/"),
             Text::Default => f.write_str("default"),
         }
@@ -92,6 +133,8 @@ pub struct RuleOrigin<'a> {
 impl RuleOrigin<'_> {
     /// The origin of a default that nobody set.
     pub const BUILT_IN: RuleOrigin<'static> = RuleOrigin { source: "built-in", line: 0 };
+    /// The origin of what was set while the service runs.
+    pub const LIVE: RuleOrigin<'static> = RuleOrigin { source: "live", line: 0 };
 }
 
 impl fmt::Display for RuleOrigin<'_> {

@@ -1,7 +1,12 @@
 //! The order of the lists and what each kind of match does there; the counters; reloads.
 
+mod changes;
+
 use super::*;
 use crate::query::Client;
+use crate::timing::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_unix_secs(1_795_498_200);
 
 /// Builds rules from lines of `LIST VERDICT ENTRY` and `LIST default VERDICT`.
 pub(super) fn rules(text: &str) -> RuleSet {
@@ -180,6 +185,63 @@ fn a_default_does_not_count_for_a_list_that_has_nothing_to_match() {
         "192.0.2.7 - alice bob@example.org",
         "client default · client-name nothing · sender default · sender-domain nothing · \
          recipient default · recipient-domain default = greylist by recipient-domain default",
+    );
+}
+
+#[test]
+fn the_domain_after_an_at_sign_may_be_empty_and_is_then_one_that_the_default_counts_for() {
+    check(
+        "sender-domain default reject",
+        "192.0.2.7 - alice@ bob@example.org",
+        "client default · client-name nothing · sender default · sender-domain default \
+         = reject by sender-domain default",
+    );
+}
+
+#[test]
+fn exact_entries_match_byte_for_byte_and_before_all_others() {
+    const ENTRIES: &str = "=Al@example.net al@example.net /^al@/ =al@b@example.net";
+    let rows = [
+        ("Al@example.net", "=Al@example.net"),
+        ("al@example.net", "al@example.net"),
+        ("Al@example.net.", "al@example.net"),
+        ("al@b@example.net", "=al@b@example.net"),
+        ("Al@B@example.net", "/^al@/"),
+    ];
+    for list in [List::Sender, List::Recipient] {
+        for (address, want) in rows {
+            assert_eq!(best(list, ENTRIES, address), want, "{} {address}", list.word());
+        }
+    }
+}
+
+#[test]
+fn the_domain_of_an_exact_entry_begins_after_the_first_at_sign() {
+    const ENTRIES: &str = "=Example.net =a@example.net example.net .net";
+    let rows = [
+        ("Example.net", "=Example.net"),
+        ("example.net", "example.net"),
+        ("EXAMPLE.net", "example.net"),
+        ("Mail.Example.net", ".net"),
+        // What is asked about is user@a@example.net.
+        ("a@example.net", "=a@example.net"),
+        ("A@example.net", "example.net"),
+    ];
+    for list in [List::SenderDomain, List::RecipientDomain] {
+        for (domain, want) in rows {
+            assert_eq!(best(list, ENTRIES, domain), want, "{} {domain}", list.word());
+        }
+    }
+}
+
+#[test]
+fn greylist_said_by_an_exact_entry_skips_the_domain_list_too() {
+    check(
+        "sender greylist =alice@example.net\nsender-domain reject example.net",
+        MAIL,
+        "client default · client-name default · sender =alice@example.net · \
+         sender-domain skipped · recipient default · recipient-domain default \
+         = greylist by sender =alice@example.net",
     );
 }
 
@@ -371,9 +433,9 @@ fn every_match_and_every_default_passed_is_counted_and_nothing_skipped() {
         "client greylist 192.0.2.7\nclient-name reject .example.net\nrecipient accept bob@
          recipient reject /^eve/",
     );
-    set.count(&set.judge(&query(MAIL)));
-    set.count(&set.judge(&query("198.51.100.1 - <> eve@example.org")));
-    set.count(&set.judge(&query("198.51.100.1 - carol@example.net dan@example.org")));
+    set.count(&set.judge(&query(MAIL)), NOW);
+    set.count(&set.judge(&query("198.51.100.1 - <> eve@example.org")), NOW);
+    set.count(&set.judge(&query("198.51.100.1 - carol@example.net dan@example.org")), NOW);
     let want = [
         "client 192.0.2.7 1",
         "client default 2",
@@ -392,7 +454,7 @@ fn a_deciding_default_is_counted_and_judging_alone_is_not() {
     let set = rules("sender default reject");
     let judgement = set.judge(&query(MAIL));
     assert_eq!(hits(&set), [""; 0]);
-    set.count(&judgement);
+    set.count(&judgement, NOW);
     assert_eq!(hits(&set), ["client default 1", "client-name default 1", "sender default 1"]);
 }
 
@@ -412,14 +474,14 @@ fn at_a_reload_the_counts_of_what_is_still_there_go_over() {
         "203.0.113.7 - <> eve@example.org",
         "203.0.113.7 - <> mallory@example.org",
     ] {
-        old.count(&old.judge(&query(text)));
+        old.count(&old.judge(&query(text)), NOW);
     }
     let new = rules(
         "recipient reject /new/\nrecipient accept /^mallory/\nsender-domain greylist new.example
          sender-domain reject example.net\nclient accept 10/8\nclient reject 2001:db8::/32
          client accept 192.0.2.0/24\nclient reject ::/0\nrecipient accept eve@",
     );
-    new.adopt_hits(&old);
+    new.take_over_hits(&old);
     let want = [
         "client 192.0.2.0/24 1",
         "client 2001:db8::/32 1",
@@ -462,7 +524,7 @@ fn a_reference_or_judgement_from_a_larger_set_does_no_harm() {
     let small = rules("");
     let judgement = large.judge(&query(MAIL));
     assert!(small.get(judgement.decided_by()).is_none());
-    small.count(&judgement);
+    small.count(&judgement, NOW);
     assert_eq!(hits(&small), ["client default 1", "client-name default 1"]);
 }
 

@@ -102,13 +102,13 @@ impl CompactStore {
         let scale = Scale::new(header.timing).into();
         let shard = self.shards.get(header.index as usize).ok_or(LoadFault::Unfit)?;
         let mut shard = shard.0.lock();
-        let expired = shard.tally().expired;
+        let expired = shard.tally().expired();
         shard.load(header, &scale, read)?;
         self.advance(header.seen);
         let tally = shard.tally();
         Ok(Loaded {
             tuples: u64::from(tally.grey) + u64::from(tally.white),
-            expired: tally.expired - expired,
+            expired: tally.expired() - expired,
             no_room: 0,
         })
     }

@@ -58,8 +58,10 @@ pub(super) struct Tally {
     pub(super) evicted_grey: u64,
     /// White tuples given up for others.
     pub(super) evicted_white: u64,
-    /// Tuples whose window or lifetime was over.
-    pub(super) expired: u64,
+    /// Grey tuples whose window was over.
+    pub(super) expired_grey: u64,
+    /// White tuples whose lifetime was over.
+    pub(super) expired_white: u64,
     /// New tuples that could not be remembered.
     pub(super) no_room: u64,
     /// Times that the table was built anew in another size.
@@ -71,6 +73,10 @@ impl Tally {
         self.grey as u64 + self.white as u64
     }
 
+    pub(super) const fn expired(&self) -> u64 {
+        self.expired_grey + self.expired_white
+    }
+
     const fn of(&mut self, state: State) -> &mut u32 {
         match state {
             State::Grey => &mut self.grey,
@@ -80,7 +86,10 @@ impl Tally {
 
     const fn expire(&mut self, state: State) {
         *self.of(state) -= 1;
-        self.expired += 1;
+        match state {
+            State::Grey => self.expired_grey += 1,
+            State::White => self.expired_white += 1,
+        }
     }
 
     const fn evict(&mut self, state: State) {
@@ -597,8 +606,8 @@ mod tests {
             let id = TupleId::join(5, fingerprint);
             let _ = shard.touch(at(number as u32 / 2), id, &mut ());
         }
-        let Tally { evicted_grey, no_room, expired, .. } = *shard.tally();
-        assert_eq!((evicted_grey, no_room, expired), (0, 0, 0));
+        let Tally { evicted_grey, no_room, .. } = *shard.tally();
+        assert_eq!((evicted_grey, no_room, shard.tally().expired()), (0, 0, 0));
     }
 
     /// The store's time is read before the lock is taken: another thread may have been faster.

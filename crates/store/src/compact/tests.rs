@@ -230,14 +230,15 @@ fn sweeping_each_second_frees_all_that_expired_and_gives_memory_back() {
         assert_eq!(store.touch_one(at(60), key(number)), Touch::Passed { waited: Secs::new(60) });
     }
     let full = store.stats();
-    assert_eq!((full.grey, full.white, full.expired), (49_000, 1_000, 0));
+    assert_eq!((full.grey, full.white, full.expired()), (49_000, 1_000, 0));
 
     let late = 6 * 3600 + 1;
     for secs in 0..=15 * 60 {
         store.sweep_some(at(late + secs));
     }
     let swept = store.stats();
-    assert_eq!((swept.grey, swept.white, swept.expired), (0, 1_000, 49_000));
+    assert_eq!((swept.grey, swept.white), (0, 1_000));
+    assert_eq!((swept.expired_grey, swept.expired_white), (49_000, 0));
     assert!(swept.slots < full.slots / 4, "{} of {} slots", swept.slots, full.slots);
     for number in 0..1_000 {
         assert_eq!(store.touch_one(at(late + 15 * 60), key(number)), Touch::Known);
@@ -247,6 +248,18 @@ fn sweeping_each_second_frees_all_that_expired_and_gives_memory_back() {
     store.sweep_some(at(100 * DAY));
     let empty = store.stats();
     assert_eq!((empty.grey, empty.white, empty.slots), (0, 0, 0));
+    assert_eq!((empty.expired_grey, empty.expired_white), (49_000, 1_000));
+}
+
+#[test]
+fn all_can_be_swept_at_once() {
+    let store = store(Timing::DEFAULT, LARGE);
+    for number in 0..5_000 {
+        store.touch_one(at(if number < 2_000 { 0 } else { 3600 }), key(number));
+    }
+    store.sweep_all(at(6 * 3600 + 1));
+    let swept = store.stats();
+    assert_eq!((swept.grey, swept.expired_grey), (3_000, 2_000));
 }
 
 #[test]
@@ -261,7 +274,7 @@ fn a_sweep_that_never_comes_only_costs_the_touch_that_needs_it() {
         let touch = store.touch_one(at(65_536 + 90), key(number));
         assert_eq!(touch, Touch::New { wait: Secs::new(60) }, "{number}");
     }
-    assert_eq!(store.stats().expired, 3000);
+    assert_eq!(store.stats().expired(), 3000);
 }
 
 #[test]

@@ -7,7 +7,6 @@
 //! Whatever is damaged is left out and told; what was written by a later version, or with another
 //! hash key, is not touched and stops the start: to go on would forget all of it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
@@ -17,10 +16,11 @@ use greylist::Timestamp;
 use parking_lot::Mutex;
 
 use super::upkeep::Upkeep;
-use super::{Durable, NOTES_MAX, Prepare, Settings, key_of};
+use super::{Durable, Prepare, Settings, key_of};
 use crate::compact::{LoadFault, Loaded, ShardHeader};
 use crate::disk::Disk;
 use crate::journal::{self, Batch, Change, Content, Journal, Note, Position};
+use crate::notes::{ByName, Notes, take_down};
 use crate::snapshot::{self, Piece, ShardPiece};
 use crate::{CompactConfig, CompactStore, Refusal};
 
@@ -75,8 +75,6 @@ pub struct Read {
     pub store: CompactStore,
     /// What was found.
     pub recovery: Recovery,
-    /// All notes, by name.
-    pub notes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// What was found in a state directory.
@@ -139,9 +137,6 @@ impl From<io::Error> for OpenError {
     }
 }
 
-/// Notes by name, as they are read.
-type Notes = BTreeMap<Vec<u8>, Vec<u8>>;
-
 impl CompactStore {
     /// Reads what is kept in a directory, and leaves it as it is: what is changed in the store is kept
     /// nowhere. `progress` is called by several threads, often.
@@ -157,7 +152,7 @@ impl CompactStore {
         let key_fingerprint = key_of(&config.hash_key);
         let store = Self::new(config);
         let mut recovery = Recovery::default();
-        let mut notes = Notes::new();
+        let mut notes = ByName::new();
         let choice = snapshot::newest(disk, key_fingerprint)?;
         recovery.damage.extend(choice.passed_over.iter().map(ToString::to_string));
         let mut from = Position::START;
@@ -168,7 +163,7 @@ impl CompactStore {
         let replay = Replay { store: &store, disk, key_fingerprint, from, progress };
         recovery.journal = replay.run(threads, &mut notes)?;
         recovery.newest = recovery.newest.max(recovery.journal.newest);
-        Ok(Read { store, recovery, notes })
+        Ok(Read { store: store.with_notes(Notes::new(notes)), recovery })
     }
 
     /// Opens what is kept in a directory, be that nothing yet; from then on it is kept there.
@@ -182,7 +177,7 @@ impl CompactStore {
     ) -> Result<Opened, OpenError> {
         let Opening { config, disk, settings, prepare, now, threads } = opening;
         let key_fingerprint = key_of(&config.hash_key);
-        let Read { store, recovery, notes } = Self::read(config, &*disk, threads, progress)?;
+        let Read { store, recovery } = Self::read(config, &*disk, threads, progress)?;
         snapshot::drop_unfinished(&*disk)?;
 
         let mut upkeep = Upkeep::new(recovery.snapshot_bytes, recovery.journal.bytes);
@@ -202,7 +197,6 @@ impl CompactStore {
             disk,
             prepare,
             snapshot_after: settings.snapshot_after,
-            notes: Mutex::new(notes),
             upkeep: Mutex::new(upkeep),
         });
         Ok(Opened { store, recovery })
@@ -216,7 +210,7 @@ fn load(
     threads: NonZeroUsize,
     progress: &(dyn Fn(Progress) + Sync),
     recovery: &mut Recovery,
-    notes: &mut Notes,
+    notes: &mut ByName,
 ) -> Result<(), OpenError> {
     recovery.snapshot = Some(reader.name().to_owned());
     recovery.snapshot_bytes = reader.length();
@@ -261,7 +255,7 @@ struct LoadedPart {
     loaded: Loaded,
     newest: Option<Timestamp>,
     damage: Vec<String>,
-    notes: Notes,
+    notes: ByName,
 }
 
 impl Loading<'_> {
@@ -271,7 +265,10 @@ impl Loading<'_> {
         while let Some(piece) = self.reader.next_piece()? {
             match piece {
                 Piece::Shard(piece) => self.shard(&piece, &mut bytes, &mut part),
-                Piece::Note(note) => remember(&note, &mut part.notes),
+                Piece::Note(note) => {
+                    // More than a store keeps none has written.
+                    take_down(&mut part.notes, &note);
+                }
             }
             let (done, of) = (self.reader.bytes_passed(), self.reader.length());
             (self.progress)(Progress::Snapshot { done, of });
@@ -316,18 +313,6 @@ impl Loading<'_> {
     }
 }
 
-fn remember(note: &Note, notes: &mut Notes) {
-    match note.value() {
-        Some(value) if notes.len() < NOTES_MAX || notes.contains_key(note.name()) => {
-            notes.insert(note.name().to_owned(), value.to_owned());
-        }
-        Some(_) => {}
-        None => {
-            notes.remove(note.name());
-        }
-    }
-}
-
 /// The part of an opening that reads the journal.
 struct Replay<'a> {
     store: &'a CompactStore,
@@ -338,7 +323,7 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn run(&self, threads: NonZeroUsize, notes: &mut Notes) -> Result<journal::Report, OpenError> {
+    fn run(&self, threads: NonZeroUsize, notes: &mut ByName) -> Result<journal::Report, OpenError> {
         let of = self.bytes()?;
         let parts = in_parallel(threads, |thread| self.part(thread, threads, of));
         let mut report = None;
@@ -346,7 +331,9 @@ impl Replay<'_> {
             let (found, changed) = part?;
             // All have read the same; the first one has taken the notes.
             report.get_or_insert(found);
-            changed.iter().for_each(|note| remember(note, notes));
+            for note in &changed {
+                take_down(notes, note);
+            }
         }
         Ok(report.unwrap_or_default())
     }

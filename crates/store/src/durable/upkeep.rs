@@ -24,6 +24,9 @@ const RETRY_MIN: Secs = Secs::new(1);
 /// again and again with what won't fit.
 const RETRY_MAX: Secs = Secs::new(60);
 
+/// Notes that are copied together, with their lock held.
+const NOTES_TOGETHER: usize = 1024;
+
 /// Asked between two pieces of a long piece of work, when no lock is held, whether to go on. May
 /// take its time before it says so: that is how the work is kept from taking a whole core.
 pub type Breath<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
@@ -257,10 +260,18 @@ impl CompactStore {
                 return Err(NotTaken::Told);
             }
         }
-        let notes = durable.notes.lock().clone();
-        for (name, value) in notes {
-            let note = Note::new(name, Some(value)).map_err(io::Error::other)?;
-            writer.note(&note)?;
+        let mut after = Vec::new();
+        loop {
+            // What changes meanwhile is in the journal after `position`.
+            let notes = self.notes_after(&after, NOTES_TOGETHER);
+            let Some((last, _)) = notes.last() else { break };
+            after.clone_from(last);
+            for (name, value) in notes {
+                writer.note(&Note::new(name, Some(value)).map_err(io::Error::other)?)?;
+            }
+            if breath().is_break() {
+                return Err(NotTaken::Told);
+            }
         }
         let bytes = writer.finish()?;
         Ok(SnapshotTaken { at: now, position, bytes })

@@ -199,18 +199,17 @@ impl Draft {
         } else {
             Trust::Stranger
         };
+        let sender = without_brackets(value(Attribute::Sender));
         Ok(Query {
-            client,
             client_name: match value(Attribute::ClientName) {
                 b"" | b"unknown" => None,
                 name => Some(name),
             },
             helo: value(Attribute::HeloName),
-            sender: without_brackets(value(Attribute::Sender)),
-            recipient,
             trust,
             instance: value(Attribute::Instance),
             queue_id: value(Attribute::QueueId),
+            ..Query::new(client, sender, recipient)
         })
     }
 

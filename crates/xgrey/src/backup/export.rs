@@ -40,8 +40,9 @@ pub trait Source {
     /// Appends all tuples of one of them, in any order.
     fn scan_shard(&mut self, index: u32, found: &mut Vec<(TupleId, Tuple)>);
 
-    /// All notes, by name and value.
-    fn notes(&mut self) -> Vec<(Vec<u8>, Vec<u8>)>;
+    /// Some of the notes, by name and value: those whose names come next after `name`. None if
+    /// there are no more.
+    fn notes_after(&mut self, name: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)>;
 }
 
 /// What a source has for the next text.
@@ -84,6 +85,8 @@ pub struct Export<S> {
     found: Vec<(TupleId, Tuple)>,
     /// Bytes of lines since the last mark.
     unmarked: usize,
+    /// The name of the last note that was written.
+    last_note: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,7 @@ impl<S: Source> Export<S> {
             shards,
             found: Vec::new(),
             unmarked: 0,
+            last_note: Vec::new(),
         }
     }
 
@@ -165,12 +169,16 @@ impl<S: Source> Export<S> {
             },
             Stage::Shards => self.write_shard(out),
             Stage::Notes => {
-                for (name, value) in self.source.notes() {
+                let notes = self.source.notes_after(&self.last_note);
+                if notes.is_empty() {
+                    Line::End(self.totals).write(out);
+                    self.stage = Stage::Over;
+                }
+                for (name, value) in notes {
+                    self.last_note.clone_from(&name);
                     Entry::Note { name: name.into(), value: value.into() }.write(out);
                     self.totals.notes += 1;
                 }
-                Line::End(self.totals).write(out);
-                self.stage = Stage::Over;
             }
             Stage::Head | Stage::Over => {}
         }
@@ -276,8 +284,9 @@ pub(super) mod tests {
             found.extend(tuples);
         }
 
-        fn notes(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
-            vec![(b"rule 1".to_vec(), b"accept 192.0.2.0/24".to_vec())]
+        fn notes_after(&mut self, name: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+            let note = || (b"note 1".to_vec(), b"of it".to_vec());
+            if name.is_empty() { vec![note()] } else { Vec::new() }
         }
     }
 

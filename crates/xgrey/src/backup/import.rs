@@ -331,6 +331,11 @@ impl Taken {
         self.notes_unusable += other.notes_unusable;
     }
 
+    /// Tuples that are remembered now and were not before.
+    pub const fn new_tuples(&self) -> u64 {
+        self.texts.new + self.tuples.new
+    }
+
     /// What became of tuples. Each that has a text has a line `tuple` too, further down, which then
     /// finds it known: it is counted once. With texts alone, those are what counts.
     pub fn by_tuple(&self, terms: Terms) -> Tally {

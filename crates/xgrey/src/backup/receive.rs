@@ -19,6 +19,7 @@ use thiserror::Error;
 use super::header::Header;
 use super::import::{Taken, Target, Terms};
 use super::line::{Address, Entry, Text};
+use crate::metrics;
 use crate::service::Service;
 
 /// So many are merged together: one write to the journal, 12 KiB.
@@ -109,10 +110,20 @@ impl Receiver {
         Some(Text { id: TupleId::of(key), ..text })
     }
 
+    /// Takes a note in: what others have counted beside our own, everything else in place of what has the
+    /// same name.
     fn take_note(&mut self, name: Cow<'_, [u8]>, value: Cow<'_, [u8]>) {
-        let kept = Note::new(name, Some(value.into_owned()))
-            .is_ok_and(|note| self.service.store().set_note((self.now)(), &note).is_ok());
+        let kept = if metrics::is_note_of_counts(&name) {
+            metrics::take_in(self.service.store(), (self.now)(), value.into_owned())
+        } else {
+            self.set_note(name, value)
+        };
         *(if kept { &mut self.taken.notes } else { &mut self.taken.notes_unusable }) += 1;
+    }
+
+    fn set_note(&self, name: Cow<'_, [u8]>, value: Cow<'_, [u8]>) -> bool {
+        Note::new(name, Some(value.into_owned()))
+            .is_ok_and(|note| self.service.store().set_note((self.now)(), &note).is_ok())
     }
 }
 

@@ -9,12 +9,13 @@ use super::export::{NextText, Source};
 use super::header::Header;
 use super::line::{Address, Text};
 
+/// Notes that are handed out together.
+const NOTES_TOGETHER: usize = 256;
+
 /// A store and the texts beside it.
 pub struct StateSource<'a> {
     store: &'a CompactStore,
     texts: Option<Scan<'a>>,
-    /// Those that the store itself doesn't keep.
-    notes: Vec<(Vec<u8>, Vec<u8>)>,
     now: &'a dyn Fn() -> Timestamp,
 }
 
@@ -29,12 +30,7 @@ impl<'a> StateSource<'a> {
             texts.flush();
             texts.scan()
         });
-        Self { store, texts, notes: Vec::new(), now }
-    }
-
-    /// The same, with notes that were read beside a store that keeps none.
-    pub fn with_notes(self, notes: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
-        Self { notes: notes.into_iter().collect(), ..self }
+        Self { store, texts, now }
     }
 }
 
@@ -75,10 +71,8 @@ impl Source for StateSource<'_> {
         self.store.scan_shard(index, (self.now)(), found);
     }
 
-    fn notes(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut notes = self.store.notes();
-        notes.append(&mut self.notes);
-        notes
+    fn notes_after(&mut self, name: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.store.notes_after(name, NOTES_TOGETHER)
     }
 }
 

@@ -61,7 +61,6 @@ fn offline(path: &Path, config: Option<&Path>, writing: Writing) -> Result<(), F
     });
     let now = || clock.now();
     let source = StateSource::new(&state.store, state.texts.as_ref(), &now);
-    let source = source.with_notes(state.notes);
     let mut export = Export::new(source, writing.after());
     writing.run(|| Ok(export.next_chunk()))?;
     if state.recovery.is_whole() { Ok(()) } else { Err(damaged(path, &state.recovery)) }

@@ -1,6 +1,5 @@
 //! A state directory without a running service: opened for one command, and let go again.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::num::NonZeroUsize;
@@ -19,6 +18,7 @@ use super::{Failure, serve};
 use crate::backup::{Entry, Header, Receiver, Taken, Target, Terms};
 use crate::clock::Clock;
 use crate::config::{Config, Keeping};
+use crate::metrics::{self, Offline, is_note_of_counts};
 use crate::service::Service;
 use crate::state_dir::{StateDir, StateError};
 
@@ -50,7 +50,6 @@ fn take(path: &Path) -> Result<Arc<StateDir>, Failure> {
 pub(super) struct ReadState {
     pub(super) store: CompactStore,
     pub(super) texts: Option<TextLog>,
-    pub(super) notes: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) recovery: Recovery,
     /// Keeps services from starting meanwhile.
     _state: Arc<StateDir>,
@@ -72,7 +71,7 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<ReadState, Failure> {
     let real: Arc<dyn Disk> = Arc::new(RealDisk::new(path.to_owned()));
     let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::new(real));
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let Read { store, recovery, notes } = serve::with_progress(|progress| {
+    let Read { store, recovery } = serve::with_progress(|progress| {
         CompactStore::read(serve::table(config, hash_key)?, &*disk, threads, progress)
             .map_err(|error| cannot_read(path, &error))
     })?;
@@ -84,7 +83,7 @@ pub(super) fn read(config: &Config, path: &Path) -> Result<ReadState, Failure> {
             None
         }
     };
-    Ok(ReadState { store, texts, notes, recovery, _state: state })
+    Ok(ReadState { store, texts, recovery, _state: state })
 }
 
 fn cannot_read(path: &Path, error: &dyn Display) -> Failure {
@@ -106,6 +105,8 @@ struct Opened {
     service: Arc<Service>,
     clock: Clock,
     receiver: Receiver,
+    /// What has been counted here, if a service ran here before.
+    counts: Option<Offline>,
 }
 
 impl<'a> OfflineTarget<'a> {
@@ -130,12 +131,19 @@ impl<'a> OfflineTarget<'a> {
         self.gift = Some(Gift(self.path));
         // If there is none yet, this is it.
         let own = state.hash_key(*hash_key.as_bytes())?;
+        let mut left = Vec::new();
         if own != *hash_key {
             // A look first: what is there may be somebody's.
             drop(state);
             let there = read(&config, self.path)?;
             let stats = there.store.stats();
-            let is_empty = stats.grey + stats.white == 0 && there.notes.is_empty();
+            // What was counted here is kept.
+            let notes = there.store.notes();
+            let is_empty = stats.grey + stats.white == 0
+                && notes.iter().all(|(name, _)| is_note_of_counts(name));
+            if is_empty {
+                left.extend(notes);
+            }
             drop(there);
             state = take(self.path)?;
             if is_empty {
@@ -149,8 +157,12 @@ impl<'a> OfflineTarget<'a> {
         }
         let (service, clock) = serve::opened(config, &state)?;
         let service = Arc::new(service);
+        for (_, counts) in left {
+            metrics::take_in(service.store(), clock.now(), counts);
+        }
+        let counts = Offline::begin(service.store());
         let receiver = Receiver::new(Arc::clone(&service), move || clock.now());
-        self.opened = Some(Opened { service, clock, receiver });
+        self.opened = Some(Opened { service, clock, receiver, counts });
         Ok(())
     }
 }
@@ -221,8 +233,12 @@ impl Target for OfflineTarget<'_> {
 
     /// Ends with a snapshot: what was taken in is in one file, and the next start is quick.
     fn finish(&mut self) -> Result<(), String> {
-        let Some(Opened { service, clock, receiver }) = &mut self.opened else { return Ok(()) };
+        let Some(opened) = &mut self.opened else { return Ok(()) };
+        let Opened { service, clock, receiver, counts } = opened;
         receiver.finish().map_err(|error| error.to_string())?;
+        if let Some(counts) = counts.take() {
+            counts.end(clock.now(), service.store(), receiver.taken().new_tuples());
+        }
         service.store().sync(clock.now());
         service.store().snapshot(clock.now())
     }
@@ -271,7 +287,7 @@ mod tests {
         let clock = Clock::start();
         let now = || clock.now();
         let source = StateSource::new(&state.store, state.texts.as_ref(), &now);
-        let mut export = Export::new(source.with_notes(state.notes), None);
+        let mut export = Export::new(source, None);
         let chunks = std::iter::from_fn(|| export.next_chunk()).skip(1);
         let lines: String = chunks.map(|chunk| chunk.lines).collect();
         let is_entry =

@@ -4,6 +4,7 @@ mod limits;
 mod listeners;
 mod memory;
 mod startup;
+mod x_grey;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -105,7 +106,7 @@ pub(super) fn opened(config: Config, state: &Arc<StateDir>) -> Result<(Service, 
 }
 
 /// What of a configuration the service decides by.
-fn policy(config: Config) -> Policy {
+pub fn policy(config: Config) -> Policy {
     Policy {
         timing: config.timing,
         rules: config.rules,
@@ -130,7 +131,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         .map_err(|error| cannot_use(&directories.runtime, &error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut server = Server::start(args, loaded, &directories, &state)?;
+        let mut server = Server::start(args, loaded, &directories, &state).await?;
         server.until_stopped().await?;
         server.stop().await;
         Ok(())
@@ -163,7 +164,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(
+    async fn start(
         args: &ServeArgs,
         loaded: Loaded,
         directories: &Directories,
@@ -172,13 +173,14 @@ impl Server {
         let Loaded { config, name, .. } = loaded;
         let fixed = limits::Fixed::of(&config);
         let threads = limits::threads(config.limits.threads);
-        let metrics = Arc::new(Metrics::new(threads));
+        // For connections and for datagrams.
+        let metrics = Arc::new(Metrics::new(2 * threads));
         let logging = Logging::start(&config.log, args.decision_log, &metrics)?;
         let connections =
             Arc::new(Connections::new(limits::connections(config.limits.connections)));
         let timeouts = timeouts(&config);
         let drain = config.limits.drain_timeout;
-        let listen = config.listeners.clone();
+        let (listen, listen_x_grey) = (config.listeners.clone(), config.x_grey.clone());
         let request_limits = wire::Limits { request_bytes_max: config.limits.request_bytes };
         // Whoever asks before all is known would be told wrong things: nobody listens until then.
         let memory::Memory { store, texts, clock, sync, said } = memory::open(&config, state)?;
@@ -190,6 +192,10 @@ impl Server {
             None => service,
         });
         service.set_local_addresses(LocalAddresses::of_this_host());
+        let origin = u64::from_le_bytes(random_bytes()?);
+        if let Err(error) = metrics.begin(clock.now(), service.store(), origin) {
+            tracing::warn!(target: "store", %error, "what is counted will not be kept");
+        }
         let faults = Arc::new(FaultLog::default());
         let contexts = (0..threads).map(|number| {
             let decisions = DecisionLog::new(logging.decisions());
@@ -204,7 +210,7 @@ impl Server {
             }
         });
         let pool = Arc::new(Pool::start(contexts.collect(), Arc::clone(&connections))?);
-        let keeper = Keeper::start(Arc::clone(&service), clock, sync)?;
+        let keeper = Keeper::start(Arc::clone(&service), Arc::clone(&metrics), clock, sync)?;
         let (wishes, reloads) = mpsc::channel(1);
         let control = Control {
             service: Arc::clone(&service),
@@ -215,8 +221,16 @@ impl Server {
             reloads: wishes,
         };
         let control_socket = directories.runtime.join(control::SOCKET_NAME);
-        let mut listeners = Listeners::new(Arc::clone(&pool), Arc::clone(&metrics));
-        listeners.replace(&listen)?;
+        let parts = x_grey::Parts {
+            service: Arc::clone(&service),
+            metrics: Arc::clone(&metrics),
+            clock,
+            decisions: logging.decisions(),
+            faults: Arc::default(),
+            threads,
+        };
+        let mut listeners = Listeners::new(Arc::clone(&pool), Arc::clone(&metrics), parts);
+        listeners.replace(&listen, &listen_x_grey).await?;
         let socket = control::server::bind(&control_socket)?;
         tokio::spawn(control::server::serve(socket, Arc::new(control)));
         say(&format!("{summary}\n"));
@@ -273,6 +287,7 @@ impl Server {
         let now = self.clock.now();
         self.connections.sweep(now, &self.timeouts, self.metrics.outside());
         self.service.store().sweep_some(now);
+        self.metrics.tick(now, self.service.store());
         if number.is_multiple_of(LOCAL_ADDRESSES_TICKS) {
             self.service.set_local_addresses(LocalAddresses::of_this_host());
         }
@@ -317,7 +332,8 @@ impl Server {
                 Failure::Told => String::new(),
             })?;
         // The one step that can fail comes first; nothing is changed before it.
-        self.listeners.replace(&config.listeners).map_err(|error| error.to_string())?;
+        let replaced = self.listeners.replace(&config.listeners, &config.x_grey).await;
+        replaced.map_err(|error| error.to_string())?;
         let mut notes = self.fixed.changed_by(&config);
         if !report.is_empty() {
             notes.push(report.render(Look::Plain).trim_end().to_owned());
@@ -381,8 +397,8 @@ fn notify_reloading() {
     }
 }
 
-fn random_bytes() -> Result<[u8; 16], Failure> {
-    let mut bytes = [0; 16];
+fn random_bytes<const COUNT: usize>() -> Result<[u8; COUNT], Failure> {
+    let mut bytes = [0; COUNT];
     let mut filled = 0;
     while filled < bytes.len() {
         filled +=

@@ -8,6 +8,7 @@ use greylist::{Identity, Secs, Timing};
 
 use super::duration::{self, spoken};
 use super::keys::Section;
+use super::listener::Listeners;
 use super::mistake::{Mistake, listed, nearest};
 use super::reader::{Notes, Word};
 use super::surroundings::Surroundings;
@@ -23,12 +24,35 @@ const EMBARGO_UNDISPUTED_MAX: Secs = Secs::new(300);
 struct Profile {
     timing: Timing,
     identity: Identity,
+    /// Where to listen unless the configuration says.
+    listeners: fn() -> Listeners,
 }
 
 static PROFILES: [(&str, &Profile); 3] = [
-    ("default", &Profile { timing: Timing::DEFAULT, identity: Identity::DEFAULT }),
-    ("x-grey", &Profile { timing: Timing::X_GREY, identity: Identity::EXACT }),
-    ("rfc6647", &Profile { timing: Timing::RFC6647, identity: Identity::DEFAULT }),
+    (
+        "default",
+        &Profile {
+            timing: Timing::DEFAULT,
+            identity: Identity::DEFAULT,
+            listeners: Listeners::postfix,
+        },
+    ),
+    (
+        "x-grey",
+        &Profile {
+            timing: Timing::X_GREY,
+            identity: Identity::EXACT,
+            listeners: Listeners::postfix_and_x_grey,
+        },
+    ),
+    (
+        "rfc6647",
+        &Profile {
+            timing: Timing::RFC6647,
+            identity: Identity::DEFAULT,
+            listeners: Listeners::postfix,
+        },
+    ),
 ];
 
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
@@ -43,6 +67,7 @@ pub(super) fn config(
     let base = path.parent().unwrap_or(Path::new(""));
     let profile = one_of(notes, "profile", text.profile.as_ref(), &PROFILES);
     let profile = profile.unwrap_or(PROFILES[0].1);
+    let listeners = listener::listeners(text, profile.listeners, notes, surroundings);
     Config {
         file: (!path.as_os_str().is_empty()).then(|| path.to_owned()),
         timing: timing(text, profile, notes),
@@ -54,7 +79,8 @@ pub(super) fn config(
             certificates: text.exempt_certificates.unwrap_or(true),
             recipients: rules::recipients(text.exempt_recipients.as_ref(), notes),
         },
-        listeners: listener::listeners(text, notes, surroundings),
+        listeners: listeners.streams,
+        x_grey: listeners.x_grey,
         identity: identity(text, profile, notes),
         rules: rules::rules(&text.rules, notes, base, surroundings),
         store: store::store(&text.store, notes),

@@ -67,6 +67,8 @@ pub(super) const LISTEN: Section = Section {
         ("allow", r#"["192.0.2.0/24"]"#),
         ("mode", r#""0660""#),
         ("owner", r#""postfix""#),
+        ("secret", r#""decafbad""#),
+        ("changes", r#""local""#),
     ],
 };
 

@@ -1,4 +1,4 @@
-//! Where to listen, for whom.
+//! Where to listen, for whom. What is X-Grey's protocol alone is in [`super::x_grey`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,18 +8,23 @@ use std::path::{Path, PathBuf};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::check::one_of;
+use super::keys;
 use super::mistake::Mistake;
 use super::reader::{Notes, Word, Words};
 use super::surroundings::Surroundings;
-use super::text::ListenText;
+use super::text::{ConfigText, ListenText};
+use super::x_grey::{self, XGreyListener};
 
 /// The longest path of a UNIX socket: `sun_path` has 108 bytes on Linux, the last of them zero.
 pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+/// The usual port: postgrey's.
+const PORT: u16 = 10_023;
+
 /// More listeners than this are refused: each is compared with each.
 const LISTENERS_MAX: usize = 256;
 
-/// One place to listen at.
+/// One place to listen at for connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// What is spoken there.
@@ -86,26 +91,77 @@ impl Default for Listener {
     fn default() -> Self {
         Self {
             protocol: Protocol::Postfix,
-            address: ListenAddress::Tcp((Ipv4Addr::LOCALHOST, 10_023).into()),
+            address: ListenAddress::Tcp((Ipv4Addr::LOCALHOST, PORT).into()),
             allow: loopback(),
         }
     }
 }
 
 /// 127.0.0.0/8 and ::1.
-fn loopback() -> Vec<IpNet> {
+pub(super) fn loopback() -> Vec<IpNet> {
     let v4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
     let v6 = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128);
     vec![v4.into(), v6.into()]
 }
 
-/// Checks all `[[listen]]`; without any, it is the default.
+/// Everywhere that is listened.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    /// For connections.
+    pub(super) streams: Vec<Listener>,
+    /// For X-Grey's clients.
+    pub(super) x_grey: Vec<XGreyListener>,
+}
+
+impl Listeners {
+    /// Postfix's policy protocol at its usual port.
+    pub(super) fn postfix() -> Self {
+        Self { streams: vec![Listener::default()], x_grey: Vec::new() }
+    }
+
+    /// That, and X-Grey's protocol at its usual port.
+    pub(super) fn postfix_and_x_grey() -> Self {
+        Self { x_grey: vec![XGreyListener::default()], ..Self::postfix() }
+    }
+}
+
+/// What is spoken in one `[[listen]]`.
+#[derive(Clone, Copy)]
+enum Spoken {
+    Streams(Protocol),
+    XGrey,
+}
+
+const SPOKEN: [(&str, Spoken); 2] =
+    [("postfix", Spoken::Streams(Protocol::Postfix)), ("x-grey", Spoken::XGrey)];
+
+/// The addresses so far, with the places where they are written.
+#[derive(Default)]
+struct Taken(Vec<(ListenAddress, Range<usize>)>);
+
+impl Taken {
+    /// Adds one, and notes it if another has it already.
+    fn add(&mut self, address: ListenAddress, span: Range<usize>, notes: &mut Notes<'_>) {
+        let earlier = self.0.iter().find(|(other, _)| collide(other, &address));
+        if let Some((_, earlier)) = earlier {
+            let there = notes.place(earlier.clone());
+            notes
+                .error(span.clone(), "two listeners cannot have the same address")
+                .label("already listened on")
+                .related(there, "by this one");
+        }
+        self.0.push((address, span));
+    }
+}
+
+/// Checks all `[[listen]]`; without any, they are what `default` makes.
 pub(super) fn listeners(
-    written: &super::text::ConfigText<'_>,
+    written: &ConfigText<'_>,
+    default: fn() -> Listeners,
     notes: &mut Notes<'_>,
     surroundings: &dyn Surroundings,
-) -> Vec<Listener> {
-    let Some(texts) = &written.listen else { return vec![Listener::default()] };
+) -> Listeners {
+    let Some(texts) = &written.listen else { return default() };
     if texts.get_ref().is_empty() {
         notes
             .error(texts.span(), "there is nothing to listen on")
@@ -117,24 +173,32 @@ pub(super) fn listeners(
             .error(texts.span(), "too many listeners")
             .label(format!("the first of {}", texts.get_ref().len()))
             .help(format!("use at most {LISTENERS_MAX}"));
-        return vec![Listener::default()];
+        return default();
     }
-    let mut listeners: Vec<Listener> = Vec::new();
-    let mut spans: Vec<Range<usize>> = Vec::new();
+    let mut listeners = Listeners::default();
+    let mut taken = Taken::default();
     for text in texts.get_ref() {
-        let Some(listener) = listener(text, notes, surroundings) else { continue };
-        let span = text.address.as_ref().map_or(0..0, toml::Spanned::span);
-        let earlier = listeners.iter().position(|other| collide(&other.address, &listener.address));
-        if let Some(earlier) = earlier {
-            let there = notes.place(spans[earlier].clone());
-            notes
-                .error(span.clone(), "two listeners cannot have the same address")
-                .label("already listened on")
-                .related(there, "by this one");
+        let span = text.address.as_ref().map_or(text.header.clone(), toml::Spanned::span);
+        match one_of(notes, "protocol", text.protocol.as_ref(), &SPOKEN) {
+            Some(Spoken::XGrey) => {
+                let Some(listener) = x_grey::listener(text, notes) else { continue };
+                taken.add(ListenAddress::Tcp(listener.address), span, notes);
+                listeners.x_grey.push(listener);
+            }
+            spoken => {
+                let protocol = match spoken {
+                    Some(Spoken::Streams(protocol)) => protocol,
+                    _ => Protocol::Postfix,
+                };
+                let Some(listener) = listener(text, protocol, notes, surroundings) else {
+                    continue;
+                };
+                taken.add(listener.address.clone(), span, notes);
+                listeners.streams.push(listener);
+            }
         }
-        spans.push(span);
-        listeners.push(listener);
     }
+    x_grey::check_number(&listeners.x_grey, texts.span(), notes);
     listeners
 }
 
@@ -157,25 +221,27 @@ fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
 
 fn listener(
     text: &ListenText<'_>,
+    protocol: Protocol,
     notes: &mut Notes<'_>,
     surroundings: &dyn Surroundings,
 ) -> Option<Listener> {
-    let protocols = [("postfix", Protocol::Postfix)];
-    let protocol = one_of(notes, "protocol", text.protocol.as_ref(), &protocols);
+    x_grey::not_here(text, notes);
     let mode = text.mode.as_ref().and_then(|word| socket_mode(word, notes));
     let owner = text.owner.as_ref().and_then(|word| owner(word, notes, surroundings));
     let allow = text.allow.as_ref().map(|words| networks(words, notes));
+    if let Some(header) = text.lacks_address.clone() {
+        notes.missing(&keys::LISTEN, "address", header);
+    }
     let address = text.address.as_ref()?;
-    match parse_address(address.get_ref()) {
+    match parse_address(address.get_ref(), PORT) {
         Err(mistake) => {
             notes.mistake("address", address.span(), mistake);
             None
         }
-        Ok(Address::Tcp(socket)) => {
+        Ok(Address::Port(socket)) => {
             sockets_only(text, notes);
             let allow = allow.unwrap_or_else(|| allowed_by_default(socket, address, notes));
-            let address = ListenAddress::Tcp(socket);
-            Some(Listener { protocol: protocol.unwrap_or(Protocol::Postfix), address, allow })
+            Some(Listener { protocol, address: ListenAddress::Tcp(socket), allow })
         }
         Ok(Address::Unix(path)) => {
             if let Some(words) = &text.allow {
@@ -185,26 +251,29 @@ fn listener(
                     .help("remove it; `mode` and `owner` say who may use the socket");
             }
             let address = ListenAddress::Unix { path, mode, owner };
-            let protocol = protocol.unwrap_or(Protocol::Postfix);
             Some(Listener { protocol, address, allow: Vec::new() })
         }
     }
 }
 
-/// Notes what a TCP listener cannot have.
-fn sockets_only(text: &ListenText<'_>, notes: &mut Notes<'_>) {
+/// Notes what a listener on a port cannot have.
+pub(super) fn sockets_only(text: &ListenText<'_>, notes: &mut Notes<'_>) {
     for (key, word) in [("mode", &text.mode), ("owner", &text.owner)] {
         if let Some(word) = word {
             notes
                 .error(word.span(), format!("`{key}` is for UNIX sockets"))
-                .label("this listener is a TCP port")
+                .label("this listener is a port")
                 .help("remove it; `allow` says which networks may use the port");
         }
     }
 }
 
 /// Loopback serves itself; anything wider must say whom it serves.
-fn allowed_by_default(socket: SocketAddr, address: &Word<'_>, notes: &mut Notes<'_>) -> Vec<IpNet> {
+pub(super) fn allowed_by_default(
+    socket: SocketAddr,
+    address: &Word<'_>,
+    notes: &mut Notes<'_>,
+) -> Vec<IpNet> {
     if !socket.ip().to_canonical().is_loopback() {
         notes
             .error(address.span(), "a listener beyond loopback must say who may use it")
@@ -215,35 +284,39 @@ fn allowed_by_default(socket: SocketAddr, address: &Word<'_>, notes: &mut Notes<
     loopback()
 }
 
-enum Address {
-    Tcp(SocketAddr),
+pub(super) enum Address {
+    Port(SocketAddr),
     Unix(PathBuf),
 }
 
-/// Reads `127.0.0.1:10023`, `[::1]:10023` or `unix:/run/xgrey/postfix.sock`.
-fn parse_address(text: &str) -> Result<Address, Mistake> {
+/// Reads `127.0.0.1:10023`, `[::1]:10023` or `unix:/run/xgrey/postfix.sock`. `port` is the usual one,
+/// for the mend.
+pub(super) fn parse_address(text: &str, port: u16) -> Result<Address, Mistake> {
     if let Some(path) = text.strip_prefix("unix:") {
         return socket_path(path).map(Address::Unix);
     }
     if let Ok(socket) = text.parse::<SocketAddr>() {
-        return Ok(Address::Tcp(socket));
+        return Ok(Address::Port(socket));
     }
-    let bare = text.strip_prefix("inet:").or(text.strip_prefix("tcp:")).unwrap_or(text);
+    let bare = ["inet:", "tcp:", "udp:"].iter().find_map(|prefix| text.strip_prefix(prefix));
+    let bare = bare.unwrap_or(text);
     let suggestion = if let Ok(socket) = bare.parse::<SocketAddr>() {
         socket.to_string()
     } else if let Ok(port) = bare.parse::<u16>() {
         format!("127.0.0.1:{port}")
     } else if let Ok(ip) = bare.trim_matches(['[', ']']).parse::<IpAddr>() {
-        SocketAddr::new(ip, 10_023).to_string()
-    } else if text.starts_with('/') {
+        SocketAddr::new(ip, port).to_string()
+    } else if text.starts_with('/') && port == PORT {
         format!("unix:{text}")
     } else if let Some(port) = bare.strip_prefix("localhost:") {
         format!("127.0.0.1:{port}")
     } else if let Some(port) = bare.strip_prefix("*:") {
         format!("[::]:{port}")
     } else {
-        let help = "use an IP address and a port, such as \"127.0.0.1:10023\" or \
-                    \"[::1]:10023\", or \"unix:/run/xgrey/postfix.sock\"";
+        let sockets = if port == PORT { ", or \"unix:/run/xgrey/postfix.sock\"" } else { "" };
+        let help = format!(
+            "use an IP address and a port, such as \"127.0.0.1:{port}\" or \"[::1]:{port}\"{sockets}"
+        );
         return Err(Mistake::new("not an address to listen on", help));
     };
     Err(Mistake::new("not an address to listen on", format!("use \"{suggestion}\"")))
@@ -304,7 +377,7 @@ fn owner(word: &Word<'_>, notes: &mut Notes<'_>, surroundings: &dyn Surroundings
 }
 
 /// Reads the networks of `allow`.
-fn networks(words: &Words<'_>, notes: &mut Notes<'_>) -> Vec<IpNet> {
+pub(super) fn networks(words: &Words<'_>, notes: &mut Notes<'_>) -> Vec<IpNet> {
     if words.get_ref().is_empty() {
         notes
             .warning(words.span(), "nobody may use this listener")

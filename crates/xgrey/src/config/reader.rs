@@ -153,6 +153,13 @@ impl<'t> Notes<'t> {
         finding.help.extend(mistake.help);
     }
 
+    /// Notes that a table, begun at `header`, has no `key`.
+    pub(super) fn missing(&mut self, section: &Section, key: &str, header: Range<usize>) {
+        let message = format!("`{key}` is missing in {}", section.named());
+        let example = section.example(key);
+        self.error(header, message).help(format!("for example: {key} = {example}"));
+    }
+
     /// Where the bytes `part` of a text's value stand in the file; the whole text if it is not
     /// written as it reads (it has escapes).
     pub(super) fn part(&self, word: &Word<'_>, part: Range<usize>) -> Range<usize> {
@@ -236,12 +243,16 @@ impl<'a, 't> TableReader<'a, 't> {
         notes: &mut Notes<'_>,
         key: &'static str,
     ) -> Option<Word<'a>> {
-        if self.get(key).is_none() && notes.broken_lines.is_empty() {
-            let message = format!("`{key}` is missing in {}", self.section.named());
-            let example = self.section.example(key);
-            notes.error(self.header(), message).help(format!("for example: {key} = {example}"));
+        if let Some(header) = self.lacks(key, notes) {
+            notes.missing(self.section, key, header);
         }
         self.text(notes, key)
+    }
+
+    /// Where the table is begun, if it has no such key: for a key that only some tables need. None
+    /// too if there are lines that can't be read: the key may stand there.
+    pub(super) fn lacks(&self, key: &'static str, notes: &Notes<'_>) -> Option<Range<usize>> {
+        (self.get(key).is_none() && notes.broken_lines.is_empty()).then(|| self.header())
     }
 
     /// A length of time, not looked at.

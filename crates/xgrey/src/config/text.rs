@@ -40,11 +40,16 @@ pub(super) struct ConfigText<'a> {
 
 /// One `[[listen]]`.
 pub(super) struct ListenText<'a> {
+    pub(super) header: Range<usize>,
+    /// Where to say that there is no `address`, if there is none: not every protocol needs one.
+    pub(super) lacks_address: Option<Range<usize>>,
     pub(super) protocol: Option<Word<'a>>,
     pub(super) address: Option<Word<'a>>,
     pub(super) allow: Option<Words<'a>>,
     pub(super) mode: Option<Word<'a>>,
     pub(super) owner: Option<Word<'a>>,
+    pub(super) secret: Option<Word<'a>>,
+    pub(super) changes: Option<Word<'a>>,
 }
 
 /// `[identity]`.
@@ -187,11 +192,15 @@ impl<'a> ListenText<'a> {
     fn read(table: &TableReader<'a, '_>, notes: &mut Notes<'_>) -> Self {
         table.finish(notes);
         Self {
+            header: table.header(),
+            lacks_address: table.lacks("address", notes),
             protocol: table.text(notes, "protocol"),
-            address: table.required_text(notes, "address"),
+            address: table.text(notes, "address"),
             allow: table.texts(notes, "allow"),
             mode: table.text(notes, "mode"),
             owner: table.text(notes, "owner"),
+            secret: table.text(notes, "secret"),
+            changes: table.text(notes, "changes"),
         }
     }
 }

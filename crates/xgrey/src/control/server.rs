@@ -2,6 +2,8 @@
 
 mod backup;
 mod disk;
+mod rules;
+mod stats;
 mod tuples;
 
 use std::io;
@@ -15,12 +17,9 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::stream::{PATIENCE, write_patiently};
-use super::{
-    Answered, DecisionCount, EventCount, LINE_BYTES_MAX, Question, Reloaded, Reply, Request,
-    RuleShown, Stats, TupleStats,
-};
-use crate::clock::{self, Clock};
-use crate::config::{ListenAddress, Mode};
+use super::{Answered, LINE_BYTES_MAX, Question, Reloaded, Reply, Request};
+use crate::clock::Clock;
+use crate::config::ListenAddress;
 use crate::listen::{BindError, Connections, Socket};
 use crate::metrics::Metrics;
 use crate::service::Service;
@@ -81,7 +80,8 @@ pub async fn serve(socket: Socket, control: Arc<Control>) {
 
 /// One line in, one or many lines out, until the admin leaves or asks nothing for a while.
 async fn talk(stream: UnixStream, control: &Control) -> io::Result<()> {
-    let allowed = is_allowed(&stream)?;
+    let uid = stream.peer_cred()?.uid();
+    let allowed = is_allowed(uid);
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -112,7 +112,11 @@ async fn talk(stream: UnixStream, control: &Control) -> io::Result<()> {
                 control.import(&mut stream, &offered).await?;
                 continue;
             }
-            (true, Ok(request)) => control.answer(request).await,
+            (true, Ok(Request::Rules(wanted))) => {
+                control.list_rules(&mut stream, wanted).await?;
+                continue;
+            }
+            (true, Ok(request)) => control.answer(uid, request).await,
         };
         let reply = match answered {
             Ok(answered) => Reply::Ok(answered),
@@ -125,16 +129,18 @@ async fn talk(stream: UnixStream, control: &Control) -> io::Result<()> {
 }
 
 /// The socket's mode keeps others out; this is the second lock.
-fn is_allowed(stream: &UnixStream) -> io::Result<bool> {
-    let asker = stream.peer_cred()?.uid();
-    Ok(asker == 0 || asker == nix::unistd::geteuid().as_raw())
+fn is_allowed(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
 }
 
 impl Control {
-    async fn answer(&self, request: Request) -> Result<Answered, String> {
+    /// What the user `uid` asked for, if that is said in one line.
+    async fn answer(&self, uid: u32, request: Request) -> Result<Answered, String> {
         match request {
             Request::Stats => Ok(Answered::Stats(self.stats())),
-            Request::Rules => Ok(Answered::Rules(self.rules())),
+            Request::ChangeRules(wanted) => {
+                self.change_rules(uid, &wanted).map(Answered::RulesChanged)
+            }
             Request::Reload => self.reload().await.map(Answered::Reload),
             Request::Explain(question) => {
                 let now = self.clock.now();
@@ -145,7 +151,10 @@ impl Control {
             Request::ForgetTuple(named) => self.forget_tuple(&named).await.map(Answered::Changed),
             Request::PassTuple(named) => self.pass_tuple(&named).await.map(Answered::Changed),
             // A stream: see `talk`.
-            Request::Tuples(_) | Request::Export(_) | Request::Import(_) => {
+            Request::Rules(_)
+            | Request::Tuples(_)
+            | Request::Export(_)
+            | Request::Import(_) => {
                 Err("this can't be answered in one line".to_owned())
             }
         }
@@ -156,51 +165,6 @@ impl Control {
         let stopping = || "the service is stopping".to_owned();
         self.reloads.send(wish).await.map_err(|_| stopping())?;
         outcome.await.map_err(|_| stopping())?
-    }
-
-    fn rules(&self) -> Vec<RuleShown> {
-        let policy = self.service.policy();
-        let shown = policy.rules.iter().map(|rule| RuleShown {
-            list: rule.list.word().to_owned(),
-            verdict: rule.verdict.word().to_owned(),
-            pattern: rule.text.to_string(),
-            hits: rule.hits,
-            origin: Some(rule.origin.to_string()),
-        });
-        shown.collect()
-    }
-
-    fn stats(&self) -> Stats {
-        let table = self.service.store().stats();
-        let decisions = self.metrics.answers().into_iter().map(|(action, reason, count)| {
-            DecisionCount { action: action.to_owned(), reason: reason.to_owned(), count }
-        });
-        let events = self.metrics.events().into_iter();
-        Stats {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: clock::boot().saturating_sub(self.started).as_secs(),
-            mode: match self.service.policy().mode {
-                Mode::Enforce => "enforce".to_owned(),
-                Mode::Observe => "observe".to_owned(),
-            },
-            decisions: decisions.collect(),
-            events: events
-                .map(|(event, count)| EventCount { event: event.to_owned(), count })
-                .collect(),
-            connections: self.connections.len() as u64,
-            tuples: TupleStats {
-                grey: table.grey,
-                white: table.white,
-                bytes: table.bytes,
-                bytes_max: table.bound_bytes,
-                huge_pages: table.huge_pages.to_string(),
-                expired: table.expired,
-                evicted_grey: table.evicted_grey,
-                evicted_white: table.evicted_white,
-                no_room: table.no_room,
-            },
-            disk: disk::stats(&self.service, self.clock.now()),
-        }
     }
 }
 

@@ -205,6 +205,7 @@ mod tests {
     use super::*;
     use crate::command::serve;
     use crate::config::{MadeUp, parse_text};
+    use crate::service::ListsAsked;
 
     /// The line for what `config` decides about a query, with its outcome made to fit.
     fn line(format: Format, config: &str, query: &Query<'_>, answer: Option<Answer>) -> String {
@@ -221,7 +222,7 @@ mod tests {
         };
         let mut out = Vec::new();
         let now = Timestamp::from_unix_secs(1_795_498_215);
-        let outcome = Outcome { answer, effect };
+        let outcome = Outcome { answer, effect, lists: ListsAsked::NONE };
         format.line(&policy, Stamp::default().at(now), query, &outcome, &mut out);
         String::from_utf8(out).unwrap()
     }

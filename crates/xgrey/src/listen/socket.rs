@@ -47,6 +47,18 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    /// What `error` means when `address` was to be listened on.
+    pub(super) fn at(address: &ListenAddress, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                Self::InUse { address: address.to_string(), holder: Holder::of(address) }
+            }
+            _ => Self::Io { address: address.to_string(), error },
+        }
+    }
+}
+
 impl Socket {
     /// Listens on `address`. Must be called inside a runtime.
     ///
@@ -57,12 +69,7 @@ impl Socket {
             ListenAddress::Tcp(at) => bind_tcp(*at),
             ListenAddress::Unix { path, mode, owner } => bind_unix(path, *mode, owner.as_ref()),
         };
-        bound.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                BindError::InUse { address: address.to_string(), holder: Holder::of(address) }
-            }
-            _ => BindError::Io { address: address.to_string(), error },
-        })
+        bound.map_err(|error| BindError::at(address, error))
     }
 
     /// Gives a UNIX socket that listens already the mode and owner that `address` says.
@@ -106,6 +113,11 @@ impl Socket {
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
+    Ok(Socket::Tcp(TcpListener::from_std(listen_tcp(address)?)?))
+}
+
+/// Listens on a TCP port; accepting never waits.
+pub(super) fn listen_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     use socket2::{Domain, Protocol, Type};
     let socket =
         socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -118,7 +130,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG as i32)?;
-    Ok(Socket::Tcp(TcpListener::from_std(socket.into())?))
+    Ok(socket.into())
 }
 
 /// Binds beside the path, sets mode and owner, and only then moves the socket to where clients

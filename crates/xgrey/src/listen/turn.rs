@@ -14,11 +14,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
-use std::task::{Context, Poll as Polled, Waker as TaskWaker};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -32,7 +30,7 @@ use super::connections::{Admission, Connection, Connections};
 use super::socket::Accepted;
 use super::worker::WorkerContext;
 use crate::metrics::Event;
-use crate::service::{Outcome, Scratch};
+use crate::service::{Outcome, Scratch, wait_for};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1_024;
@@ -323,9 +321,7 @@ impl TurnLoop {
         }
         let policy = context.service.policy();
         wait_for(context.service.answer(&policy, now, &queries, scratch, outcomes));
-        for outcome in &*outcomes {
-            context.counters().answer(&outcome.answer);
-        }
+        context.counters().outcomes(now, outcomes);
         context.decisions.write(&policy, now, &queries, outcomes);
         let (mut dues, mut answered) = (dues.iter(), queries.iter().zip(&*outcomes));
         for part in parts {
@@ -413,16 +409,6 @@ fn due<'a>(
             context.faults.report(&fault, now);
             Due::NoObjection
         }
-    }
-}
-
-/// Runs a future to its end. The compact store's is ready at once and needs no waker; for one
-/// that is not, the thread waits, and what comes meanwhile makes the next batch.
-fn wait_for<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(TaskWaker::noop())) {
-        Polled::Ready(output) => output,
-        Polled::Pending => pollster::block_on(future),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use procfs::net::{TcpState, tcp, tcp6};
+use procfs::net::{TcpState, tcp, tcp6, udp, udp6};
 use procfs::process::{FDTarget, Process, all_processes};
 
 use crate::config::ListenAddress;
@@ -29,7 +29,7 @@ impl fmt::Display for Holder {
         match self {
             Self::Process { pid, name } => write!(f, "process {pid} ({name})"),
             Self::Unknown => {
-                f.write_str("another process (whose it is only root may see: `ss -ltnp`)")
+                f.write_str("another process (whose it is only root may see: `ss -ltunp`)")
             }
         }
     }
@@ -45,6 +45,11 @@ impl Holder {
         found.unwrap_or(Self::Unknown)
     }
 
+    /// The process that has the UDP port.
+    pub fn of_datagrams(address: SocketAddr) -> Self {
+        holder_of_datagrams(address).unwrap_or(Self::Unknown)
+    }
+
     /// The process with that number.
     pub fn of_pid(pid: i32) -> Option<Self> {
         let name = Process::new(pid).ok()?.stat().ok()?.comm;
@@ -54,16 +59,25 @@ impl Holder {
 
 fn holder_of_port(address: SocketAddr) -> Option<Holder> {
     let sockets = tcp().into_iter().flatten().chain(tcp6().into_iter().flatten());
-    let inodes: Vec<u64> = sockets
-        .filter(|socket| socket.state == TcpState::Listen)
-        .filter(|socket| {
-            let ip = socket.local_address.ip().to_canonical();
-            let overlaps =
-                ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified();
-            socket.local_address.port() == address.port() && overlaps
-        })
-        .map(|socket| socket.inode)
-        .collect();
+    let listening = sockets.filter(|socket| socket.state == TcpState::Listen);
+    let held = listening.filter(|socket| overlap(socket.local_address, address));
+    holder_of_inodes(&held.map(|socket| socket.inode).collect::<Vec<_>>())
+}
+
+fn holder_of_datagrams(address: SocketAddr) -> Option<Holder> {
+    let sockets = udp().into_iter().flatten().chain(udp6().into_iter().flatten());
+    let held = sockets.filter(|socket| overlap(socket.local_address, address));
+    holder_of_inodes(&held.map(|socket| socket.inode).collect::<Vec<_>>())
+}
+
+/// Whether only one of two can have its address.
+fn overlap(theirs: SocketAddr, ours: SocketAddr) -> bool {
+    let ip = theirs.ip().to_canonical();
+    let same = ip == ours.ip() || ip.is_unspecified() || ours.ip().is_unspecified();
+    theirs.port() == ours.port() && same
+}
+
+fn holder_of_inodes(inodes: &[u64]) -> Option<Holder> {
     let holds = |process: &Process| {
         let fds = process.fd().into_iter().flatten().flatten();
         fds.into_iter().any(|fd| matches!(fd.target, FDTarget::Socket(at) if inodes.contains(&at)))

@@ -42,7 +42,7 @@ impl LocalAddresses {
         Self(addresses)
     }
 
-    fn contains(&self, client: Client) -> bool {
+    pub(super) fn contains(&self, client: Client) -> bool {
         let address = client.address();
         address.is_loopback() || self.0.binary_search(&address).is_ok()
     }

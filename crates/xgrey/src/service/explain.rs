@@ -189,7 +189,7 @@ impl TupleState {
     }
 }
 
-pub(super) fn rfc3339(at: Timestamp) -> String {
+pub(crate) fn rfc3339(at: Timestamp) -> String {
     let secs = i64::try_from(at.as_unix_secs()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(secs).map_or_else(|_| secs.to_string(), |time| time.to_string())
 }

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use greylist::{Secs, State, Timestamp, Timing, Tuple};
+use greylist::{Secs, State, Timestamp, Tuple};
 use ipnet::IpNet;
 use store::TupleId;
 use store::text::{Text, TextDamage};
@@ -119,9 +119,8 @@ impl Service {
         if !has_texts && filter.asks_for_text() {
             return Err(NotListed::NoTexts);
         }
-        let timing = self.policy().timing;
         let begun = now();
-        let damage = self.list_by_texts(&now, filter, &timing, &mut give)?;
+        let damage = self.list_by_texts(&now, filter, &mut give)?;
         // What was new after the beginning is in no text that was read.
         let wants = |tuple: Tuple, now| {
             let is_late = tuple.state == State::Grey && tuple.since >= begun;
@@ -144,14 +143,29 @@ impl Service {
         Ok(ListingEnd { known, damage })
     }
 
+    /// Gives the tuples that match and of which a text is kept, as [`Service::list_tuples`] does, and says
+    /// nothing of others.
+    ///
+    /// # Errors
+    /// When no texts are kept, or `give` breaks off.
+    pub fn list_texts(
+        &self,
+        now: impl Fn() -> Timestamp,
+        filter: &TupleFilter,
+        mut give: impl FnMut(Option<Listed<'_>>) -> ControlFlow<()>,
+    ) -> Result<TextDamage, NotListed> {
+        self.texts().ok_or(NotListed::NoTexts)?.flush();
+        self.list_by_texts(&now, filter, &mut give)
+    }
+
     fn list_by_texts(
         &self,
         now: &impl Fn() -> Timestamp,
         filter: &TupleFilter,
-        timing: &Timing,
         give: &mut impl FnMut(Option<Listed<'_>>) -> ControlFlow<()>,
     ) -> Result<TextDamage, NotListed> {
         let Some(texts) = self.texts() else { return Ok(TextDamage::default()) };
+        let timing = self.policy().timing;
         let mut scan = texts.scan();
         let mut looked_at = 0_u32;
         while let Some(text) = scan.next_text() {
@@ -159,7 +173,7 @@ impl Service {
             if filter.wants_text(&text) {
                 let now = now();
                 let tuple = self.store.peek_id(now, text.id);
-                let tuple = tuple.filter(|&tuple| text.is_of(tuple, timing));
+                let tuple = tuple.filter(|&tuple| text.is_of(tuple, &timing));
                 if let Some(tuple) = tuple.filter(|&tuple| filter.wants_tuple(tuple, now)) {
                     given = give(Some(Listed { id: text.id, tuple, text: Some(text) }));
                 }

@@ -31,3 +31,13 @@ mod small_disk;
 mod smtp;
 mod wait;
 mod world;
+mod x_grey;
+#[path = "../x_grey/model.rs"]
+mod x_grey_model;
+mod x_grey_replay;
+#[path = "../x_grey/requests.rs"]
+#[allow(dead_code, reason = "the tests without sockets ask for more")]
+mod x_grey_requests;
+#[path = "../x_grey/vectors.rs"]
+#[allow(dead_code, reason = "here a part of the vectors is looked at")]
+mod x_grey_vectors;

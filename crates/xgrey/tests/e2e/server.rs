@@ -159,12 +159,16 @@ impl Server {
 
     /// What `xgrey ctl stats` says of what outlives the process.
     pub(crate) fn disk_stats(&self) -> DiskStats {
+        serde_json::from_value(self.stats()["disk"].take()).unwrap()
+    }
+
+    /// What `xgrey ctl stats` says, as JSON.
+    pub(crate) fn stats(&self) -> serde_json::Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xgrey"));
         command.args(["ctl", "--json", "stats", "--control"]);
         let ended = run(command.arg(self.home.runtime.join("control.sock")));
         assert_eq!(ended.code, Some(0), "{}", ended.output);
-        let mut stats: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
-        serde_json::from_value(stats["disk"].take()).unwrap()
+        serde_json::from_str(&ended.output).unwrap()
     }
 
     /// Sends SIGTERM.

@@ -37,6 +37,24 @@ fn tuples_stay_known_under_another_bound() {
 }
 
 #[test]
+fn a_note_is_found_by_its_name_and_by_how_that_begins() {
+    let (store, _) = Plan::default().open(&SimulatedDisk::new());
+    for name in ["rul", "rule", "rule:a", "rule:b", "rulf"] {
+        let note = Note::new(name, Some(name.to_uppercase().into_bytes())).unwrap();
+        store.set_note(at(0), &note).unwrap();
+    }
+    assert_eq!(store.note(b"rule"), Some(b"RULE".to_vec()));
+    assert_eq!(store.note(b"rule:"), None);
+    let under = |prefix: &[u8]| {
+        let names = store.notes_under(prefix).into_iter().map(|(name, _)| name);
+        names.map(|name| String::from_utf8(name).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(under(b"rule:"), ["rule:a", "rule:b"]);
+    assert_eq!(under(b"rule"), ["rule", "rule:a", "rule:b"]);
+    assert_eq!(under(b"z"), [""; 0]);
+}
+
+#[test]
 fn tuples_keep_their_times_under_another_timing() {
     let plan = Plan { snapshot_after: u64::MAX, ..Plan::default() };
     let (disk, before) = written(&plan);

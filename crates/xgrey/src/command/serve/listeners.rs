@@ -7,15 +7,18 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::task::JoinHandle;
 
-use crate::config::{ListenAddress, Listener};
+use super::x_grey::{self, BoundXGrey, RunningXGrey};
+use crate::config::{ListenAddress, Listener, XGreyListener};
 use crate::listen::{self, BindError, Pool, Socket};
 use crate::metrics::Metrics;
 
 /// The running listeners.
 pub(super) struct Listeners {
     running: Vec<Running>,
+    x_grey: Vec<RunningXGrey>,
     pool: Arc<Pool>,
     metrics: Arc<Metrics>,
+    parts: x_grey::Parts,
 }
 
 struct Running {
@@ -26,15 +29,24 @@ struct Running {
 }
 
 impl Listeners {
-    pub(super) fn new(pool: Arc<Pool>, metrics: Arc<Metrics>) -> Self {
-        Self { running: Vec::new(), pool, metrics }
+    pub(super) fn new(pool: Arc<Pool>, metrics: Arc<Metrics>, parts: x_grey::Parts) -> Self {
+        Self { running: Vec::new(), x_grey: Vec::new(), pool, metrics, parts }
     }
 
-    /// Makes `wanted` the listeners. Must be called inside a runtime.
+    /// Makes `wanted` and `x_grey` the listeners.
     ///
     /// # Errors
     /// When one of them can't be bound; then the old ones listen as before.
-    pub(super) fn replace(&mut self, wanted: &[Listener]) -> Result<(), BindError> {
+    pub(super) async fn replace(
+        &mut self,
+        wanted: &[Listener],
+        x_grey: &[XGreyListener],
+    ) -> Result<(), BindError> {
+        let is_new = |listener: &&XGreyListener| {
+            !self.x_grey.iter().any(|running| running.is_at(listener))
+        };
+        let bind = |listener| BoundXGrey::bind(listener, &self.parts);
+        let bound_x_grey = x_grey.iter().filter(is_new).map(bind).collect::<Result<Vec<_>, _>>()?;
         let mut bound = Vec::new();
         for listener in wanted {
             match self.running.iter().find(|running| running.is_at(&listener.address)) {
@@ -43,6 +55,9 @@ impl Listeners {
                 None => bound.push((listener, Socket::bind(&listener.address)?)),
             }
         }
+        // They are for whom the new configuration says, a moment before that is in force.
+        let run = |bound: BoundXGrey| bound.run(&self.parts);
+        let new_x_grey = bound_x_grey.into_iter().map(run).collect::<Result<Vec<_>, _>>()?;
         // From here on nothing fails.
         self.running.retain_mut(|running| {
             match wanted.iter().find(|listener| running.is_at(&listener.address)) {
@@ -67,15 +82,32 @@ impl Listeners {
             ));
             self.running.push(Running { address: listener.address.clone(), allow, acceptor });
         }
+        let mut old = Vec::new();
+        for running in std::mem::take(&mut self.x_grey) {
+            match x_grey.iter().find(|listener| running.is_at(listener)) {
+                Some(listener) => {
+                    running.adopt(listener);
+                    self.x_grey.push(running);
+                }
+                None => old.push(running),
+            }
+        }
+        self.x_grey.extend(new_x_grey);
+        for running in old {
+            running.stop().await;
+        }
         Ok(())
     }
 
-    /// Stops accepting.
+    /// Stops accepting; what datagrams have come are answered.
     pub(super) async fn stop(self) {
         for running in self.running {
             running.acceptor.abort();
             // Aborted: the error says so. What matters is that its socket is closed now.
             let _ = running.acceptor.await;
+        }
+        for running in self.x_grey {
+            running.stop().await;
         }
     }
 }

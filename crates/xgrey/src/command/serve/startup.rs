@@ -1,6 +1,7 @@
 //! What a newcomer reads first: what runs, where its state is, and the lines for `main.cf`.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use super::limits;
 use crate::config::{Config, ListenAddress};
@@ -10,6 +11,7 @@ use crate::state_dir::Directories;
 pub(super) struct Summary {
     configuration: String,
     listeners: Vec<ListenAddress>,
+    x_grey: Vec<SocketAddr>,
     directories: Directories,
     settings: String,
     memory_bytes: u64,
@@ -27,6 +29,7 @@ impl Summary {
         Self {
             configuration: name.to_owned(),
             listeners: config.listeners.iter().map(|listener| listener.address.clone()).collect(),
+            x_grey: config.x_grey.iter().map(|listener| listener.address).collect(),
             directories: directories.clone(),
             settings: config.summary(),
             memory_bytes: limits::bound(config.bound).map_or(0, |bound| bound.bytes()),
@@ -52,6 +55,9 @@ impl fmt::Display for Summary {
         let mut rows = Vec::new();
         for address in &self.listeners {
             rows.push(("listens on", format!("{address}, for Postfix's check_policy_service")));
+        }
+        for address in &self.x_grey {
+            rows.push(("listens on", format!("{address} (UDP), for X-Grey's pfc, smc and gld-mcp")));
         }
         rows.push(("configuration", self.configuration.clone()));
         rows.push(("settings", self.settings.clone()));

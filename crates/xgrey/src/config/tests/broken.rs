@@ -106,6 +106,26 @@ fn a_listener_is_refused_with_what_it_needs() {
 }
 
 #[test]
+fn a_listener_for_x_grey_is_refused_with_what_it_needs() {
+    let long_secret = format!("[[listen]]\nprotocol = \"x-grey\"\nsecret = \"{}\"", "x".repeat(256));
+    let many = "[[listen]]\nprotocol = \"x-grey\"\naddress = \"[::1]:0\"\n".repeat(17);
+    assert_said!(said(&[
+        "[[listen]]\nprotocol = \"xgrey\"",
+        "[[listen]]\nprotocol = \"x-grey\"\naddress = \"0.0.0.0:9990\"",
+        "[[listen]]\nprotocol = \"x-grey\"\naddress = \"unix:/run/xgrey/x-grey.sock\"\nmode = \"0660\"",
+        "[[listen]]\nprotocol = \"x-grey\"\naddress = \"udp:127.0.0.1:9990\"\n[[listen]]\nprotocol = \"x-grey\"\naddress = \"192.0.2.1\"\n[[listen]]\nprotocol = \"x-grey\"\naddress = \"mail.example.net\"",
+        "[[listen]]\nprotocol = \"x-grey\"\naddress = 9990",
+        "[[listen]]\nprotocol = \"x-grey\"\nsecret = \"\"\nchanges = \"yes\"",
+        "[[listen]]\nprotocol = \"x-grey\"\nsecret = \"a\\u0000b\"\nchanges = true",
+        &long_secret,
+        "[[listen]]\naddress = \"127.0.0.1:10023\"\nsecret = \"tea\"\nchanges = \"on\"",
+        "[[listen]]\nprotocol = \"x-grey\"\naddress = \"192.0.2.1:9990\"\nallow = [\"192.0.2.0/24\"]\nchanges = \"on\"",
+        "[[listen]]\nprotocol = \"x-grey\"\n[[listen]]\nprotocol = \"x-grey\"\n[[listen]]\naddress = \"127.0.0.1:9990\"",
+        &many,
+    ]));
+}
+
+#[test]
 fn a_reply_is_refused_where_it_is_wrong() {
     assert_said!(said(&[
         "[reply]\ndefer_code = 550\nreject_code = 99999",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::keys::SECTIONS;
+use wire::xgrey_v1::Secret;
 
 /// Everything of a configuration but where it was read from.
 fn shown(config: &Config) -> String {
@@ -18,6 +19,7 @@ fn shown(config: &Config) -> String {
         bound,
         exempt,
         listeners,
+        x_grey,
         identity,
         store,
         replies,
@@ -33,7 +35,7 @@ fn shown(config: &Config) -> String {
         .collect();
     format!(
         "{timing:#?} {mode:?} {bound:?} {store:?} {exempt:?} {exempt_recipients:?} {listeners:#?} \
-         {identity:#?} {replies:#?} {limits:#?} {log:#?} {rules:#?}"
+         {x_grey:#?} {identity:#?} {replies:#?} {limits:#?} {log:#?} {rules:#?}"
     )
 }
 
@@ -53,6 +55,7 @@ fn each_default_is_the_one_in_the_reference() {
         bound,
         exempt,
         listeners,
+        x_grey,
         identity,
         rules,
         store,
@@ -73,6 +76,7 @@ fn each_default_is_the_one_in_the_reference() {
     assert_eq!(addresses, ["127.0.0.1:10023"]);
     let allowed: Vec<_> = listeners[0].allow.iter().map(ToString::to_string).collect();
     assert_eq!(allowed, ["127.0.0.0/8", "::1/128"]);
+    assert_eq!(x_grey, [], "spoken where it is wanted");
     assert_eq!(identity, Identity::DEFAULT);
     assert!(rules.is_empty());
     assert!(rules.iter().all(|default| default.verdict == Verdict::Greylist));
@@ -104,7 +108,8 @@ fn every_key_that_the_default_shows_commented_out_is_valid() {
     // With one warning: the default of a list that opt_in overrides.
     let (config, report) = parse_with(&all.join("\n"), &files).unwrap();
     assert_eq!(report.warning_count(), 1, "{}", report.render(Look::Plain));
-    assert_eq!(config.listeners.len(), 2);
+    assert_eq!((config.listeners.len(), config.x_grey.len()), (2, 1));
+    assert_eq!(config.x_grey[0], XGreyListener::default());
     assert_eq!(config.bound, TableBound::Memory(Bytes::mib(512)));
     assert_eq!(config.store.snapshot_after, Some(Bytes::mib(256)));
     assert_eq!((config.rules.len(List::Client), config.rules.len(List::ClientName)), (1, 1));
@@ -151,6 +156,7 @@ fn every_example_in_a_mend_is_valid() {
             // What a key needs beside it, and what it must not have.
             let beside = match (section.header, *key) {
                 ("[[listen]]", "mode" | "owner") => "address = \"unix:/run/xgrey/socket\"",
+                ("[[listen]]", "secret" | "changes") => "protocol = \"x-grey\"",
                 ("[[listen]]", key) if key != "address" => "address = \"127.0.0.1:10023\"",
                 ("[[rules.file]]", "list") => {
                     "path = \"local.rules\"\nformat = \"plain\"\nverdict = \"accept\""
@@ -197,6 +203,43 @@ fn listeners_are_as_they_are_written() {
     let owner = Owner { user: ("postfix".into(), 101), group: Some(("root".into(), 0)) };
     let path = "/run/xgrey/s".into();
     assert_eq!(unix.address, ListenAddress::Unix { path, mode: Some(0o660), owner: Some(owner) });
+}
+
+#[test]
+fn x_greys_clients_are_served_where_it_is_written() {
+    let config = parse(
+        "[[listen]]\nprotocol = \"x-grey\"\n\
+         [[listen]]\nprotocol = \"X_Grey\"\naddress = \"192.0.2.25:9991\"\n\
+         allow = [\"192.0.2.0/24\"]\nsecret = \"tea\"\nchanges = \"on\"\n\
+         [[listen]]\nprotocol = \"x-grey\"\naddress = \"[::1]:9990\"\nchanges = \"off\"",
+    );
+    assert_eq!(config.listeners, []);
+    let [usual, wide, closed] = &*config.x_grey else { panic!("{:?}", config.x_grey) };
+    assert_eq!(*usual, XGreyListener::default());
+    assert_eq!(usual.address.to_string(), "127.0.0.1:9990");
+    assert_eq!(format!("{:?}", usual.allow), "[127.0.0.0/8, ::1/128]");
+    assert_eq!(usual.changes, Changes::Local);
+    assert_eq!(format!("{:?}", wide.allow), "[192.0.2.0/24]");
+    assert_eq!((&wide.secret, wide.changes), (&Secret::new(b"tea").unwrap(), Changes::On));
+    assert_eq!((closed.address.to_string(), closed.changes), ("[::1]:9990".into(), Changes::Off));
+}
+
+#[test]
+fn under_the_profile_x_grey_both_listen_unless_it_is_said_where() {
+    let config = parse("profile = \"x-grey\"");
+    assert_eq!(config.listeners, [Listener::default()]);
+    assert_eq!(config.x_grey, [XGreyListener::default()]);
+    let config = parse("profile = \"x-grey\"\n[[listen]]\naddress = \"127.0.0.1:10023\"");
+    assert_eq!((config.listeners.len(), config.x_grey.len()), (1, 0));
+    let config = parse("profile = \"x-grey\"\n[[listen]]\nprotocol = \"x-grey\"");
+    assert_eq!((config.listeners.len(), config.x_grey.len()), (0, 1));
+    assert_eq!(parse("profile = \"rfc6647\"").x_grey, []);
+}
+
+#[test]
+fn a_secret_is_not_shown() {
+    let config = parse("[[listen]]\nprotocol = \"x-grey\"\nsecret = \"open sesame\"");
+    assert!(!shown(&config).contains("sesame") && shown(&config).contains("Secret"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::backup::{
 use crate::control::Reply;
 use crate::control::backup::{ImportOffered, UPLOAD_BYTES_MAX, Upload, Uploaded};
 use crate::control::stream::{Items, as_item, write_items, write_patiently};
+use crate::metrics::Hand;
 use crate::niceness::be_nice;
 
 /// How long whoever imports may say nothing: his export may come from a slow tape, or wait for
@@ -68,9 +69,11 @@ impl Control {
         let receiver = Receiver::new(service, move || clock.now());
         let (uploads, queue) = mpsc::channel(1);
         let (answers, mut answered) = mpsc::channel(1);
+        let metrics = Arc::clone(&self.metrics);
         std::thread::Builder::new().name("control".to_owned()).spawn(move || {
             be_nice();
-            take_in(receiver, &header, queue, &answers);
+            let taken = take_in(receiver, &header, queue, &answers);
+            metrics.outside().hand(Hand::Imported, taken.new_tuples());
         })?;
         while let Some(told) = answered.recv().await {
             match told {
@@ -117,13 +120,13 @@ fn header(head: &str) -> Result<Header, String> {
     Err(draft.end().to_string())
 }
 
-/// Takes in what is uploaded, until that ends.
+/// Takes in what is uploaded, until that ends; says what became of it.
 fn take_in(
     mut receiver: Receiver,
     header: &Header,
     mut uploads: mpsc::Receiver<Upload>,
     answers: &mpsc::Sender<Told>,
-) {
+) -> Taken {
     let fingerprint = header.hash_key.fingerprint();
     tracing::info!(
         target: "control",
@@ -155,6 +158,7 @@ fn take_in(
         Err(why) => tracing::warn!(target: "control", ?taken, "the import was broken off: {why}"),
     }
     let _ = answers.blocking_send(Told::End(end));
+    taken
 }
 
 fn take_lines(receiver: &mut Receiver, lines: &str) -> Result<(), String> {

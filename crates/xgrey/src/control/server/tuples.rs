@@ -11,6 +11,7 @@ use super::Control;
 use crate::clock;
 use crate::control::stream::{Items, write_items};
 use crate::control::{TupleListed, TupleNamed, TuplesListed};
+use crate::metrics::Hand;
 use crate::service::{Extent, Listed, NotListed, TupleChanged, TupleFilter, TupleShown};
 
 /// How long a tuple's text is looked for. Reading 1 GiB of texts takes about a second, if the kernel
@@ -65,6 +66,7 @@ impl Control {
     pub(super) async fn forget_tuple(&self, named: &TupleNamed) -> Result<TupleChanged, String> {
         let changed = self.service.forget_tuple(self.clock.now(), &named.query()).await;
         let changed = changed.map_err(|error| error.to_string())?;
+        self.metrics.outside().hand(Hand::forgotten(&changed.before), 1);
         tell(named, &changed, "forgotten");
         Ok(changed)
     }
@@ -72,6 +74,7 @@ impl Control {
     pub(super) async fn pass_tuple(&self, named: &TupleNamed) -> Result<TupleChanged, String> {
         let changed = self.service.pass_tuple(self.clock.now(), &named.query()).await;
         let changed = changed.map_err(|error| error.to_string())?;
+        self.metrics.outside().hand(Hand::passed(&changed.before), 1);
         tell(named, &changed, "made white");
         Ok(changed)
     }
