@@ -162,7 +162,7 @@ impl Server {
                 &self.epoll,
                 &socket,
                 EventData::new_u64(key as u64),
-                if std::env::var_os("XG_LEVEL").is_some() { EventFlags::IN } else { READING },
+                READING,
             )?;
             if self.connections.len() <= key {
                 self.connections.resize_with(key + 1, || None);
