@@ -115,7 +115,11 @@ mod tests {
             let asked = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             assert_eq!(process_on(Transport::Tcp, asked), Some(std::process::id()), "{address}");
             let other = SocketAddr::from(([127, 0, 0, 2], port));
-            assert_eq!(process_on(Transport::Tcp, other).is_some(), address.starts_with("0."), "{address}");
+            assert_eq!(
+                process_on(Transport::Tcp, other).is_some(),
+                address.starts_with("0."),
+                "{address}"
+            );
         }
     }
 

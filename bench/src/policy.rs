@@ -197,8 +197,9 @@ fn servers(
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             let command = ["sh".as_ref(), "-c".as_ref(), line.as_ref()];
             let output = directory.join("server.output");
-            let started = Started::command(cpu, &command, address, process::takes_connections, output)
-                .context("--spawn")?;
+            let started =
+                Started::command(cpu, &command, address, process::takes_connections, output)
+                    .context("--spawn")?;
             let name = started.process().name();
             of_ours(name.unwrap_or_else(|| "server".to_owned()), started, traffic())
         }
@@ -245,7 +246,8 @@ fn running(
 ) -> anyhow::Result<Server> {
     TcpStream::connect_timeout(&address, Duration::from_secs(5))
         .with_context(|| format!("connect to {address}"))?;
-    let process = process.or_else(|| listener::process_on(Transport::Tcp, address).map(Process::new));
+    let process =
+        process.or_else(|| listener::process_on(Transport::Tcp, address).map(Process::new));
     let pinned = match process.map(|process| process.pin(cpu)) {
         Some(Ok(pinned)) => Some(pinned),
         Some(Err(error)) => {

@@ -148,24 +148,26 @@ fn parse_burst(text: &str) -> Result<u16, String> {
 
 /// Measures, and prints what came out.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    // Before this thread has but one CPU.
+    let machine = Machine::this();
     process::pin_this_thread(options.load_cpu).context("--load-cpu")?;
     let published = match (options.flood, options.burst) {
-        (Some(datagrams), _) => flood::run(options, datagrams)?,
-        (None, Some(questions)) => burst::run(options, questions)?,
-        (None, None) => compare(options)?,
+        (Some(datagrams), _) => flood::run(options, machine, datagrams)?,
+        (None, Some(questions)) => burst::run(options, machine, questions)?,
+        (None, None) => compare(options, machine)?,
     };
     published.write(options.json.as_deref())
 }
 
-fn compare(options: &Options) -> anyhow::Result<Published> {
-    let or_default = |list: &[usize]| if list.is_empty() { OUTSTANDING.to_vec() } else { list.to_vec() };
+fn compare(options: &Options, machine: Machine) -> anyhow::Result<Published> {
+    let or_default =
+        |list: &[usize]| if list.is_empty() { OUTSTANDING.to_vec() } else { list.to_vec() };
     let outstanding = or_default(&options.outstanding);
     let tuples = if options.tuples.is_empty() { TUPLES.to_vec() } else { options.tuples.clone() };
     let mut kinds = options.questions.clone();
     kinds.sort_unstable();
     kinds.dedup();
     let seed = options.seed.unwrap_or_else(random_seed);
-    let machine = Machine::this();
     let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
 
     let mut cases = Vec::new();

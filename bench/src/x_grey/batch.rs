@@ -10,29 +10,22 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arrayvec::ArrayVec;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg};
+use nix::sys::socket::sockopt::ReceiveTimestampns;
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, setsockopt};
+use nix::sys::time::TimeSpec;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
 use super::datagram::DATAGRAM_BYTES_MAX;
 
 /// The most datagrams of one call: as xgrey's.
-pub(super) const BATCH_MAX: usize = 64;
+pub(super) const BATCH_MAX: usize = 128;
 /// Asked for at least. Twice as many as came the time before are, as xgrey does it.
 const ASKED_MIN: usize = 4;
 /// One byte more than is read of any datagram.
 const BUFFER_BYTES: usize = DATAGRAM_BYTES_MAX + 1;
 /// Room for what waits in a socket, in bytes: as xgrey's.
 const ROOM_BYTES: usize = 64 << 20;
-
-/// Whether to wait for a datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// As long as the socket is told to.
-    ForOne,
-    /// Not at all.
-    Never,
-}
 
 /// Datagrams that have come.
 pub(super) struct Inbox {
@@ -45,26 +38,26 @@ impl Inbox {
     pub(super) fn new() -> Self {
         let buffers = vec![[0; BUFFER_BYTES]; BATCH_MAX].into_boxed_slice();
         let buffers = buffers.try_into().unwrap_or_else(|_| unreachable!("as many as there are"));
-        Self { headers: MultiHeaders::preallocate(BATCH_MAX, None), buffers, came: ArrayVec::new() }
+        // Room for a time each: what a socket was not told to note does not come.
+        let headers = MultiHeaders::preallocate(BATCH_MAX, Some(nix::cmsg_space!(TimeSpec)));
+        Self { headers, buffers, came: ArrayVec::new() }
     }
 
-    /// Takes what has come, instead of what there was.
+    /// Takes what has come, instead of what there was; waits for one, as long as the socket is told to.
     ///
     /// # Errors
     /// `WouldBlock` when nothing has come in time; else what the kernel says, such as that nobody
     /// listens at the other end.
-    pub(super) fn receive(&mut self, socket: &UdpSocket, wait: Wait) -> io::Result<()> {
+    pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
         let asked = (2 * self.came.len()).clamp(ASKED_MIN, BATCH_MAX);
         self.came.clear();
-        let flags = match wait {
-            Wait::ForOne => MsgFlags::MSG_WAITFORONE,
-            Wait::Never => MsgFlags::MSG_DONTWAIT,
-        };
+        let flags = MsgFlags::MSG_WAITFORONE;
         let mut slices = self.buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
         let slices = slices.iter_mut().take(asked);
         let fd = socket.as_raw_fd();
         for message in recvmmsg(fd, &mut self.headers, slices, flags, None)? {
-            let from = message.address.map_or(NOBODY, |from| SocketAddrV4::new(from.ip(), from.port()));
+            let from =
+                message.address.map_or(NOBODY, |from| SocketAddrV4::new(from.ip(), from.port()));
             self.came.push((from, message.bytes));
         }
         Ok(())
@@ -159,6 +152,12 @@ pub(super) fn make_room(socket: &UdpSocket) -> anyhow::Result<Room> {
     Ok(Room(sockopt::socket_recv_buffer_size(socket)?))
 }
 
+/// Has the kernel note when each datagram comes: what a server asks for that must not answer too late.
+pub(super) fn note_times(socket: &UdpSocket) -> anyhow::Result<()> {
+    setsockopt(socket, ReceiveTimestampns, &true)?;
+    Ok(())
+}
+
 /// A socket that speaks to `server` alone, and waits for `patience` at most.
 pub(super) fn connect(server: SocketAddr, patience: Duration) -> anyhow::Result<(UdpSocket, Room)> {
     let socket = UdpSocket::bind(("127.0.0.1", 0))?;
@@ -183,20 +182,21 @@ mod tests {
         assert_eq!((outbox.room(), outbox.send(&theirs), outbox.room()), (0, 0, BATCH_MAX));
         let (mut inbox, mut next) = (Inbox::new(), 0);
         while next < BATCH_MAX {
-            inbox.receive(&ours, Wait::ForOne).unwrap();
+            inbox.receive(&ours).unwrap();
             for (from, bytes) in inbox.iter() {
                 assert_eq!(SocketAddr::V4(from), theirs.local_addr().unwrap());
                 assert_eq!(bytes, vec![next as u8; next]);
                 next += 1;
             }
         }
-        let nothing = inbox.receive(&ours, Wait::Never).unwrap_err();
+        ours.set_nonblocking(true).unwrap();
+        let nothing = inbox.receive(&ours).unwrap_err();
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
         assert_eq!(inbox.iter().count(), 0);
         let Ok(SocketAddr::V4(back)) = theirs.local_addr() else { unreachable!("of IPv4") };
         outbox.add(Some(back), |out| out.extend_from_slice(b"back"));
         assert_eq!(outbox.send(&ours), 0);
-        inbox.receive(&theirs, Wait::ForOne).unwrap();
+        inbox.receive(&theirs).unwrap();
         assert_eq!(inbox.iter().map(|(_, bytes)| bytes.to_vec()).collect::<Vec<_>>(), [b"back"]);
     }
 }

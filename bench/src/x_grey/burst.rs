@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::batch::{self, Inbox, Outbox, Wait};
+use super::batch::{self, Inbox, Outbox};
 use super::datagram::{Type, read_answer};
 use super::load::{Errors, Said};
 use super::questions::{Kind, Questions};
@@ -45,7 +45,11 @@ struct Report {
     met: bool,
 }
 
-pub(super) fn run(options: &Options, questions: u16) -> anyhow::Result<Published> {
+pub(super) fn run(
+    options: &Options,
+    machine: Machine,
+    questions: u16,
+) -> anyhow::Result<Published> {
     let seed = options.seed.unwrap_or_else(random_seed);
     let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
     let log = options.decision_log.unwrap_or(DecisionLog::Off);
@@ -81,7 +85,7 @@ pub(super) fn run(options: &Options, questions: u16) -> anyhow::Result<Published
     answers.take_all(&socket)?;
     progress("");
     server.check()?;
-    let report = answers.report(seed, sending, held);
+    let report = answers.report(machine, seed, sending, held);
     Ok(Published { text: report.text(), json: serde_json::to_string_pretty(&report)?, gap: "" })
 }
 
@@ -106,7 +110,7 @@ impl Answers {
     fn take_all(&mut self, socket: &std::net::UdpSocket) -> anyhow::Result<()> {
         let mut inbox = Inbox::new();
         while self.count < self.answered.len() as u64 {
-            match inbox.receive(socket, Wait::ForOne) {
+            match inbox.receive(socket) {
                 Ok(()) => inbox.iter().for_each(|(_, bytes)| self.take(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -134,9 +138,9 @@ impl Answers {
         self.said.count(answer.response, answer.why);
     }
 
-    fn report(&self, seed: u64, sending: Duration, held: Duration) -> Report {
+    fn report(&self, machine: Machine, seed: u64, sending: Duration, held: Duration) -> Report {
         Report {
-            machine: Machine::this(),
+            machine,
             seed,
             root: rustix::process::geteuid().is_root(),
             questions: self.answered.len() as u16,
@@ -171,7 +175,11 @@ impl Report {
             if said.is_empty() { "nothing".to_owned() } else { said.join(", ") },
             report::errors(self.errors)
         );
-        let who = if self.root { "as root" } else { "NOT as root: net.core.rmem_max limits what may wait" };
+        let who = if self.root {
+            "as root"
+        } else {
+            "NOT as root: net.core.rmem_max limits what may wait"
+        };
         let _ = writeln!(
             out,
             "{} questions of a burst of {} lost: {}, wanted 0 ({who})",

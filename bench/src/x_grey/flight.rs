@@ -96,8 +96,7 @@ mod tests {
             let begin = clock::now();
             let mut flight = Flight::new(out);
             for _ in 0..5 {
-                let numbers: Vec<u16> =
-                    std::iter::from_fn(|| flight.ask(begin)).collect();
+                let numbers: Vec<u16> = std::iter::from_fn(|| flight.ask(begin)).collect();
                 assert_eq!((numbers.len(), flight.out(), flight.has_room()), (out, out, false));
                 let distinct: std::collections::HashSet<_> = numbers.iter().collect();
                 assert_eq!(distinct.len(), out);

@@ -100,7 +100,8 @@ impl Flood {
                 self.push_random(length, out);
             }
             Nonsense::Oversized => {
-                let length = DATAGRAM_BYTES_MAX + 1 + self.below(LONGEST_BYTES - DATAGRAM_BYTES_MAX);
+                let length =
+                    DATAGRAM_BYTES_MAX + 1 + self.below(LONGEST_BYTES - DATAGRAM_BYTES_MAX);
                 self.push_random(length, out);
             }
             Nonsense::Random => {
@@ -130,7 +131,12 @@ impl Flood {
 }
 
 /// Sends `datagrams` at an even pace; how many the kernel did not take, and how long it took.
-fn send(server: SocketAddr, seed: u64, datagrams: u64, rate: u64) -> anyhow::Result<(u64, Duration)> {
+fn send(
+    server: SocketAddr,
+    seed: u64,
+    datagrams: u64,
+    rate: u64,
+) -> anyhow::Result<(u64, Duration)> {
     let (socket, _) = batch::connect(server, PACE)?;
     let (mut flood, mut outbox) = (Flood::new(seed), Outbox::default());
     let begin = clock::now();
@@ -181,7 +187,11 @@ struct Count {
     counted: u64,
 }
 
-pub(super) fn run(options: &Options, datagrams: u64) -> anyhow::Result<Published> {
+pub(super) fn run(
+    options: &Options,
+    machine: Machine,
+    datagrams: u64,
+) -> anyhow::Result<Published> {
     let seed = options.seed.unwrap_or_else(random_seed);
     let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
     let log = options.decision_log.unwrap_or(DecisionLog::Off);
@@ -204,7 +214,8 @@ pub(super) fn run(options: &Options, datagrams: u64) -> anyhow::Result<Published
     load.run(&mut asking, end, &mut tally)?;
     let rest = load.finish(&asking)?;
     let (seconds, used_after) = ((clock::now() - begin).as_secs_f64(), used());
-    let (refused, flood_time) = flood.join().map_err(|_| anyhow!("the flood's thread panicked"))??;
+    let (refused, flood_time) =
+        flood.join().map_err(|_| anyhow!("the flood's thread panicked"))??;
     server.check()?;
     let after = Counted::of(&product::stats(&place)?)?;
     progress("");
@@ -219,17 +230,18 @@ pub(super) fn run(options: &Options, datagrams: u64) -> anyhow::Result<Published
         sent: questions,
         counted: after.decisions - before.decisions,
     });
-    counts.extend(
-        ["late", "refused", "unsent"]
-            .map(|what| Count { what, sent: 0, counted: after.event(what) - before.event(what) }),
-    );
+    counts.extend(["late", "refused", "unsent"].map(|what| Count {
+        what,
+        sent: 0,
+        counted: after.event(what) - before.event(what),
+    }));
     let busy = |used: Used| used.ran_ns as f64 / 1e9 / seconds;
     let mut said = tally.said.by_name();
     for (answer, times) in rest.said.by_name() {
         *said.entry(answer).or_default() += times;
     }
     let report = Report {
-        machine: Machine::this(),
+        machine,
         seed,
         root: rustix::process::geteuid().is_root(),
         datagrams,
@@ -280,7 +292,8 @@ struct Counted {
 impl Counted {
     /// From `xgrey ctl stats --json`.
     fn of(stats: &Value) -> anyhow::Result<Self> {
-        let rows = |name: &str| stats[name].as_array().with_context(|| format!("no {name} in stats"));
+        let rows =
+            |name: &str| stats[name].as_array().with_context(|| format!("no {name} in stats"));
         let count = |row: &Value| row["count"].as_u64().unwrap_or_default();
         Ok(Self {
             decisions: rows("decisions")?.iter().map(count).sum(),
@@ -310,7 +323,11 @@ impl Report {
             units::grouped(self.datagrams as f64 / self.flood_seconds),
             count(self.refused),
             self.seed,
-            if self.root { "as root" } else { "NOT as root: little may wait in the server's socket" },
+            if self.root {
+                "as root"
+            } else {
+                "NOT as root: little may wait in the server's socket"
+            },
             count(self.questions),
             units::grouped(self.questions as f64 / self.seconds),
             self.outstanding,
@@ -325,7 +342,8 @@ impl Report {
             out,
             "Answered: {}; server busy {}\n",
             said.join(", "),
-            self.server_busy.map_or_else(|| "–".to_owned(), |part| format!("{:.0} %", part * 100.0))
+            self.server_busy
+                .map_or_else(|| "–".to_owned(), |part| format!("{:.0} %", part * 100.0))
         );
         let _ = writeln!(
             out,

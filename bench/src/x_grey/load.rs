@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::batch::{self, Inbox, Outbox, Room, Wait};
+use super::batch::{self, Inbox, Outbox, Room};
 use super::datagram::{Response, Type, read_answer};
 use super::flight::Flight;
 use crate::clock;
@@ -58,8 +58,16 @@ impl Errors {
 }
 
 /// Reasons that the protocol has.
-const REASONS: [&str; 8] =
-    ["", " (IP)", " (from)", " (from-domain)", " (to)", " (to-domain)", " (greylist)", " (whitelist)"];
+const REASONS: [&str; 8] = [
+    "",
+    " (IP)",
+    " (from)",
+    " (from-domain)",
+    " (to)",
+    " (to-domain)",
+    " (greylist)",
+    " (whitelist)",
+];
 
 /// How often each answer came, by response and reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,7 +139,11 @@ impl Load {
     ///
     /// # Errors
     /// When the kernel gives no socket.
-    pub(super) fn connect(server: SocketAddr, out: usize, timeout: Duration) -> anyhow::Result<Self> {
+    pub(super) fn connect(
+        server: SocketAddr,
+        out: usize,
+        timeout: Duration,
+    ) -> anyhow::Result<Self> {
         let (socket, room) = batch::connect(server, PATIENCE)?;
         Ok(Self {
             socket,
@@ -163,7 +175,7 @@ impl Load {
         self.ask(asking, now, tally);
         let mut check = now + OVERDUE_CHECK;
         while self.flight.out() > 0 && now < end {
-            let came = self.inbox.receive(&self.socket, Wait::ForOne);
+            let came = self.inbox.receive(&self.socket);
             now = clock::now();
             match came {
                 Ok(()) => self.take(A::TYPE, now, tally),
@@ -305,7 +317,10 @@ mod tests {
         for (times, out) in [(1, 1), (5, 1), (1_000, 100), (3, 100)] {
             let tally = run((times, out), PLENTY, |_, question| vec![right(question)]);
             assert_eq!((tally.answers, tally.errors), (times as u64, Errors::default()));
-            assert_eq!(tally.said.by_name(), [("greylist (greylist)".to_owned(), times as u64)].into());
+            assert_eq!(
+                tally.said.by_name(),
+                [("greylist (greylist)".to_owned(), times as u64)].into()
+            );
             assert_eq!(tally.latency.len(), times as u64);
         }
     }

@@ -1,8 +1,8 @@
 //! The null server of X-Grey's protocol: the least that any server of it must do.
 //!
-//! One thread, one socket: it takes what has come with one `recvmmsg`, looks whether the checksums are right, and
-//! answers "greylist" to all with one `sendmmsg`. It reads no tuple, remembers nothing, and does not ask when a
-//! question came, so it would answer too late.
+//! One thread, one socket: it takes what has come with one `recvmmsg`, and with each datagram the kernel's time of
+//! its coming, without which no server could tell whether it is too late to answer; looks whether the checksums
+//! are right; and answers "greylist" to all with one `sendmmsg`. It reads no tuple and remembers nothing.
 //!
 //! Never knows: what is asked.
 
@@ -13,7 +13,7 @@ use std::os::fd::AsFd as _;
 use anyhow::Context as _;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::batch::{Inbox, Outbox, Wait, make_room};
+use super::batch::{Inbox, Outbox, make_room, note_times};
 use super::datagram;
 
 /// How it is started.
@@ -28,7 +28,8 @@ pub(crate) struct NullOptions {
 pub(crate) fn run(options: &NullOptions) -> anyhow::Result<()> {
     let socket = match options.listen {
         Some(address) => {
-            let socket = UdpSocket::bind(address).with_context(|| format!("listen on {address}"))?;
+            let socket =
+                UdpSocket::bind(address).with_context(|| format!("listen on {address}"))?;
             let mut out = std::io::stdout().lock();
             writeln!(out, "{}", socket.local_addr()?)?;
             out.flush()?;
@@ -42,9 +43,10 @@ pub(crate) fn run(options: &NullOptions) -> anyhow::Result<()> {
         }
     };
     make_room(&socket)?;
+    note_times(&socket)?;
     let (mut inbox, mut outbox) = (Inbox::new(), Outbox::default());
     loop {
-        match inbox.receive(&socket, Wait::ForOne) {
+        match inbox.receive(&socket) {
             Ok(()) => turn(&inbox, &mut outbox),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error).context("receive"),

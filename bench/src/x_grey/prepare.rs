@@ -23,7 +23,11 @@ const BATCH: usize = 4096;
 ///
 /// # Errors
 /// When there is something in it, or it can't be written to.
-pub(super) fn state_of(directory: &Path, questions: &mut Questions, tuples: u64) -> anyhow::Result<()> {
+pub(super) fn state_of(
+    directory: &Path,
+    questions: &mut Questions,
+    tuples: u64,
+) -> anyhow::Result<()> {
     state::make_empty(directory)?;
     // Random enough: nobody aims for anything here.
     let hash_key = HashKey::new(*b"xgrey-bench key ");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::batch::{self, Inbox, Outbox, Wait};
+use super::batch::{self, Inbox, Outbox};
 use super::datagram::{self, Type, push_tuple};
 use super::load::{Asking, Load, Tally};
 use super::questions::{Questions, Tuple};
@@ -93,7 +93,9 @@ impl Server {
                 None
             }
             None => {
-                eprintln!("xgrey-bench: no process is seen on {address}, so its CPU time is unknown");
+                eprintln!(
+                    "xgrey-bench: no process is seen on {address}, so its CPU time is unknown"
+                );
                 None
             }
         };
@@ -154,7 +156,11 @@ pub(super) struct Servers<'a> {
 
 impl<'a> Servers<'a> {
     /// Starts the null server, and looks for those beside.
-    pub(super) fn new(options: &'a Options, seed: u64, directory: &'a Path) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        options: &'a Options,
+        seed: u64,
+        directory: &'a Path,
+    ) -> anyhow::Result<Self> {
         let cpu = options.server_cpu;
         let output = directory.join("null.output");
         let null = Started::null_x_grey(cpu, answers, output).context("null server")?;
@@ -253,7 +259,7 @@ pub(super) fn answers(address: SocketAddr) -> bool {
     let mut outbox = Outbox::default();
     outbox.add(None, |out| datagram::push_no_op(0, out));
     let mut inbox = Inbox::new();
-    if outbox.send(&socket) > 0 || inbox.receive(&socket, Wait::ForOne).is_err() {
+    if outbox.send(&socket) > 0 || inbox.receive(&socket).is_err() {
         // Somebody may come yet; not in no time.
         clock::wait(clock::LOOK_AGAIN);
         return false;
