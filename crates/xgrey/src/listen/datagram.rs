@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!        ┌ socket ─ recvmmsg ─▶ not too late? ─▶ front end ─▶ not too late? ─▶ sendmmsg ┐
-//!  port ─┤ …                    all that has come, 128 at most, one clock read           ├─▶ askers
+//!  port ─┤ …                    all that has come, 128 at most, one clock read          ├─▶ askers
 //!        └ socket ─ …                                                                   ┘
 //! ```
 //! The kernel spreads askers over the sockets by their address and port, so that what one of them
