@@ -14,6 +14,11 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// The wall clock: seconds since 1970, for what another program will compare with its own.
+pub(crate) fn wall_secs() -> u64 {
+    u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or_default()
+}
+
 /// Lets `duration` pass.
 #[expect(
     clippy::disallowed_methods,

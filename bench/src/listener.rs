@@ -1,16 +1,43 @@
-//! Who listens on a TCP address: found through `/proc/net/tcp` and the sockets that processes hold.
-//! Source: proc_pid_net(5).
+//! Who listens on an address: found through `/proc/net/tcp` and its like, and the sockets that processes
+//! hold. Source: proc_pid_net(5).
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// How one comes to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Udp,
+}
+
+impl Transport {
+    const fn tables(self) -> [&'static str; 2] {
+        match self {
+            Self::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+            Self::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+        }
+    }
+
+    /// What the table says of a socket that takes from anybody.
+    const fn open_state(self) -> &'static str {
+        match self {
+            Self::Tcp => "0A",
+            Self::Udp => "07",
+        }
+    }
+}
+
 /// The process that listens on `address`, if it can be seen: one's own, or any for root. With
 /// several (a parent that forks workers), the one with the lowest number.
-pub(crate) fn process_on(address: SocketAddr) -> Option<u32> {
-    let sockets: Vec<u64> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .into_iter()
+pub(crate) fn process_on(transport: Transport, address: SocketAddr) -> Option<u32> {
+    let rows = |table: String| {
+        let rows = table.lines().skip(1).filter_map(|line| Row::parse(line, transport));
+        rows.collect::<Vec<_>>()
+    };
+    let sockets: Vec<u64> = (transport.tables().into_iter())
         .filter_map(|file| fs::read_to_string(file).ok())
-        .flat_map(|table| table.lines().skip(1).filter_map(Row::parse).collect::<Vec<_>>())
+        .flat_map(rows)
         .filter(|row| row.listening && row.answers_for(address))
         .map(|row| row.inode)
         .collect();
@@ -40,7 +67,7 @@ struct Row {
 }
 
 impl Row {
-    fn parse(line: &str) -> Option<Self> {
+    fn parse(line: &str, transport: Transport) -> Option<Self> {
         let mut columns = line.split_ascii_whitespace().skip(1);
         let (address, port) = columns.next()?.split_once(':')?;
         let state = columns.nth(1)?;
@@ -60,7 +87,7 @@ impl Row {
         };
         Some(Self {
             local: SocketAddr::new(ip.to_canonical(), u16::from_str_radix(port, 16).ok()?),
-            listening: state == "0A",
+            listening: state == transport.open_state(),
             inode: inode.parse().ok()?,
         })
     }
@@ -76,7 +103,7 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
 
     use super::*;
 
@@ -86,10 +113,22 @@ mod tests {
             let listener = TcpListener::bind(address).unwrap();
             let port = listener.local_addr().unwrap().port();
             let asked = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            assert_eq!(process_on(asked), Some(std::process::id()), "{address}");
+            assert_eq!(process_on(Transport::Tcp, asked), Some(std::process::id()), "{address}");
             let other = SocketAddr::from(([127, 0, 0, 2], port));
-            assert_eq!(process_on(other).is_some(), address.starts_with("0."), "{address}");
+            assert_eq!(
+                process_on(Transport::Tcp, other).is_some(),
+                address.starts_with("0."),
+                "{address}"
+            );
         }
+    }
+
+    #[test]
+    fn datagrams_and_streams_are_told_apart() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        assert_eq!(process_on(Transport::Udp, address), Some(std::process::id()));
+        assert_eq!(process_on(Transport::Tcp, address), None);
     }
 
     #[cfg(target_endian = "little")]
@@ -97,14 +136,14 @@ mod tests {
     fn a_row_of_the_kernels_table_is_read() {
         let v4 = "   0: 0100007F:2727 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 9143 1 0000000000000000 100 0 0 10 0";
         assert_eq!(
-            Row::parse(v4),
+            Row::parse(v4, Transport::Tcp),
             Some(Row { local: "127.0.0.1:10023".parse().unwrap(), listening: true, inode: 9143 })
         );
         let v6 = "   1: 00000000000000000000000001000000:0019 00000000000000000000000000000000:0000 01 00000000:00000000 00:00000000 00000000  1000        0 77 1 0000000000000000 100 0 0 10 0";
         assert_eq!(
-            Row::parse(v6),
+            Row::parse(v6, Transport::Tcp),
             Some(Row { local: "[::1]:25".parse().unwrap(), listening: false, inode: 77 })
         );
-        assert_eq!(Row::parse("   1: nonsense"), None);
+        assert_eq!(Row::parse("   1: nonsense", Transport::Tcp), None);
     }
 }

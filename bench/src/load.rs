@@ -227,16 +227,7 @@ impl Load {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         let data = EventData::new_u64(key as u64);
-        epoll::add(
-            &self.epoll,
-            &socket,
-            data,
-            if std::env::var_os("XG_LOADEDGE").is_some() {
-                EventFlags::IN | EventFlags::ET
-            } else {
-                READING
-            },
-        )?;
+        epoll::add(&self.epoll, &socket, data, READING)?;
         Ok(socket.into())
     }
 

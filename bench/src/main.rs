@@ -19,6 +19,7 @@
 //! | `publish.rs` | where a report goes |
 //! | `store.rs` | the subcommand `store`: the table of tuples, filled, measured and checked |
 //! | `recovery.rs` | the subcommand `recovery`: a state directory made, and opened from a cold disk |
+//! | `x_grey.rs` | the subcommand `x-grey`: X-Grey's protocol over UDP; floods and bursts |
 //! | `state.rs` | a store's state directory, and the threads that look after it |
 //! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
@@ -38,6 +39,7 @@ mod request;
 mod state;
 mod store;
 mod units;
+mod x_grey;
 
 use std::process::ExitCode;
 
@@ -60,6 +62,11 @@ enum Command {
     /// own, with an embargo of one second, so that the known tuples have passed when measuring
     /// begins.
     Policy(Box<policy::Options>),
+    /// X-Grey's protocol over UDP, as ratios to a null server in the same run; floods and bursts
+    ///
+    /// Without --server or --spawn, the xgrey of the same build is started in a directory of its
+    /// own, in which so many tuples are known already.
+    XGrey(Box<x_grey::Options>),
     /// The store itself, in simulated time: filled to a number of tuples, measured at each level on the
     /// way and checked
     ///
@@ -78,6 +85,9 @@ enum Command {
     /// The null server: finds the end of each request and answers DUNNO
     #[command(hide = true)]
     Null(null::Options),
+    /// The null server of X-Grey's protocol: looks at the checksum and answers
+    #[command(hide = true)]
+    NullXGrey(x_grey::NullOptions),
     /// Runs a command on one CPU, until it ends or this program does
     #[command(hide = true)]
     Launch(process::LaunchOptions),
@@ -86,6 +96,8 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Policy(options) => policy::run(&options),
+        Command::XGrey(options) => x_grey::run(&options),
+        Command::NullXGrey(options) => x_grey::null(&options),
         Command::Store(options) => store::run(&options),
         Command::Recovery(options) => recovery::run(&options),
         Command::RecoveryMake(options) => recovery::make(&options),

@@ -158,12 +158,7 @@ impl Server {
                 };
             sockopt::set_tcp_nodelay(&socket, true)?;
             let key = socket.as_raw_fd() as usize;
-            epoll::add(
-                &self.epoll,
-                &socket,
-                EventData::new_u64(key as u64),
-                if std::env::var_os("XG_LEVEL").is_some() { EventFlags::IN } else { READING },
-            )?;
+            epoll::add(&self.epoll, &socket, EventData::new_u64(key as u64), READING)?;
             if self.connections.len() <= key {
                 self.connections.resize_with(key + 1, || None);
             }

@@ -5,7 +5,6 @@
 //! other, so that whatever slows the machine slows all of them. Servers share one CPU, of which the
 //! load generator has no part; the ones that wait do nothing.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,15 +12,16 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::clock;
-use crate::listener;
+use crate::listener::{self, Transport};
 use crate::load::{Load, Tally, Traffic, Verdict};
 use crate::machine::{Machine, random_seed};
 use crate::process::{self, Pinned, Process, Started};
 use crate::product::{self, Keeping};
-use crate::publish::Published;
+use crate::publish::{Published, progress};
 use crate::reply::{self, Actions, Reply};
 use crate::report::{DecisionLog, IN_MEMORY, Latency, Method, Report, Sample, ServerFacts};
 use crate::request::{Mix, Requests, Share};
+use crate::units::parse_seconds;
 
 /// Without a list, the numbers of connections that the goals are about.
 const CONNECTIONS: [usize; 3] = [10, 100, 1_000];
@@ -98,13 +98,6 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| "a length of time is a number of seconds, such as 5 or 0.5".to_owned())
-}
-
 fn parse_connections(text: &str) -> Result<usize, String> {
     match text.trim().parse() {
         Ok(count @ 1..=50_000) => Ok(count),
@@ -112,7 +105,7 @@ fn parse_connections(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_beside(text: &str) -> Result<(Option<String>, SocketAddr), String> {
+pub(crate) fn parse_beside(text: &str) -> Result<(Option<String>, SocketAddr), String> {
     let (name, address) = match text.split_once('=') {
         Some((name, address)) => (Some(name.to_owned()), address),
         None => (None, text),
@@ -204,7 +197,9 @@ fn servers(
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             let command = ["sh".as_ref(), "-c".as_ref(), line.as_ref()];
             let output = directory.join("server.output");
-            let started = Started::command(cpu, &command, address, output).context("--spawn")?;
+            let started =
+                Started::command(cpu, &command, address, process::takes_connections, output)
+                    .context("--spawn")?;
             let name = started.process().name();
             of_ours(name.unwrap_or_else(|| "server".to_owned()), started, traffic())
         }
@@ -251,7 +246,8 @@ fn running(
 ) -> anyhow::Result<Server> {
     TcpStream::connect_timeout(&address, Duration::from_secs(5))
         .with_context(|| format!("connect to {address}"))?;
-    let process = process.or_else(|| listener::process_on(address).map(Process::new));
+    let process =
+        process.or_else(|| listener::process_on(Transport::Tcp, address).map(Process::new));
     let pinned = match process.map(|process| process.pin(cpu)) {
         Some(Ok(pinned)) => Some(pinned),
         Some(Err(error)) => {
@@ -415,16 +411,6 @@ fn facts(server: &Server) -> ServerFacts {
         resident_bytes_after: server.process.and_then(Process::resident_bytes),
         known_tuples: requests.pool(),
         new_tuples: requests.new_tuples(),
-    }
-}
-
-/// Says on a terminal, in one line that the next one replaces, what is going on.
-fn progress(text: &str) {
-    let mut terminal = std::io::stderr().lock();
-    if terminal.is_terminal() {
-        // Progress that can't be shown is no reason to stop.
-        let _ = write!(terminal, "\r\x1b[K{text}");
-        let _ = terminal.flush();
     }
 }
 

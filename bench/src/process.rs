@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::clock;
 
-/// How long a server may take until it accepts connections.
+/// How long a server may take until it answers.
 const START_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a server may take to end after SIGTERM.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
@@ -55,6 +55,36 @@ impl Process {
     pub(crate) fn name(self) -> Option<String> {
         let name = fs::read_to_string(format!("/proc/{}/comm", self.0)).ok()?;
         name.split_ascii_whitespace().next().map(str::to_owned)
+    }
+
+    /// Stops it where it is, and waits until it has stopped.
+    ///
+    /// # Errors
+    /// When it has ended, or belongs to someone else.
+    pub(crate) fn hold(self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)?;
+        let is_held = || {
+            let line = fs::read_to_string(format!("/proc/{}/stat", self.0))?;
+            let state = line.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next());
+            anyhow::Ok(state == Some('T'))
+        };
+        while !is_held()? {
+            clock::wait(clock::LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// As [`Process::hold`].
+    pub(crate) fn go_on(self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(self, signal: Signal) -> anyhow::Result<()> {
+        let id = i32::try_from(self.0).ok().and_then(Pid::from_raw).context("a process id")?;
+        kill_process(id, signal).with_context(|| format!("send a signal to process {}", self.0))
     }
 
     /// Memory that is resident, in bytes, of it and what it started.
@@ -230,37 +260,69 @@ pub(crate) fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// Whether a server at this address is ready to be asked.
+pub(crate) type Probe = fn(SocketAddr) -> bool;
+
+/// A server that streams come to is ready when it takes a connection.
+pub(crate) fn takes_connections(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, clock::LOOK_AGAIN).is_ok()
+}
+
 impl Started {
     /// Starts the null server on one CPU; its socket is made here and handed to it.
     pub(crate) fn null(cpu: usize, output: PathBuf) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let program = std::env::current_exe()?;
-        let mut launch = launch_command(cpu, &[program.as_os_str(), "null".as_ref()])?;
-        launch.stdin(OwnedFd::from(listener));
-        Self::start(launch, address, output)
+        Self::with_socket(cpu, "null", listener.into(), address, takes_connections, output)
     }
 
-    /// Starts a command on one CPU and waits until it accepts connections on `address`. What it
+    /// Starts the null server of X-Grey's protocol likewise.
+    pub(crate) fn null_x_grey(cpu: usize, probe: Probe, output: PathBuf) -> anyhow::Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        let address = socket.local_addr()?;
+        Self::with_socket(cpu, "null-x-grey", socket.into(), address, probe, output)
+    }
+
+    fn with_socket(
+        cpu: usize,
+        subcommand: &str,
+        socket: OwnedFd,
+        address: SocketAddr,
+        probe: Probe,
+        output: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let program = std::env::current_exe()?;
+        let mut launch = launch_command(cpu, &[program.as_os_str(), subcommand.as_ref()])?;
+        launch.stdin(socket);
+        Self::start(launch, address, probe, output)
+    }
+
+    /// Starts a command on one CPU and waits until `probe` finds it ready on `address`. What it
     /// prints goes to the file `output`.
     pub(crate) fn command(
         cpu: usize,
         command: &[&std::ffi::OsStr],
         address: SocketAddr,
+        probe: Probe,
         output: PathBuf,
     ) -> anyhow::Result<Self> {
         let mut launch = launch_command(cpu, command)?;
         launch.stdin(Stdio::null());
-        Self::start(launch, address, output)
+        Self::start(launch, address, probe, output)
     }
 
-    fn start(mut command: Command, address: SocketAddr, output: PathBuf) -> anyhow::Result<Self> {
+    fn start(
+        mut command: Command,
+        address: SocketAddr,
+        probe: Probe,
+        output: PathBuf,
+    ) -> anyhow::Result<Self> {
         let file = File::create(&output)?;
         command.stdout(file.try_clone()?).stderr(file);
         let child = command.spawn()?;
         let mut started = Self { child, address, output };
         let begin = clock::now();
-        while TcpStream::connect_timeout(&address, clock::LOOK_AGAIN).is_err() {
+        while !probe(address) {
             started.check()?;
             if clock::now() - begin > START_TIME_MAX {
                 bail!(

@@ -5,12 +5,13 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use crate::process::{self, Started};
+use crate::process::{self, Probe, Started};
 use crate::report::DecisionLog;
 
 /// The embargo it is started with: as short as can be, so that the known tuples have passed when
@@ -49,6 +50,54 @@ pub(crate) fn start(
 ) -> anyhow::Result<Started> {
     let directory = &directory.join(keeping.word());
     fs::create_dir(directory)?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+    let configuration = configuration(address, directory, log, keeping);
+    serve(cpu, directory, &configuration, address, process::takes_connections)
+}
+
+/// Starts it likewise for X-Grey's protocol, in `directory`, where its state may be already. It then
+/// has the original's times.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_x_grey(
+    cpu: usize,
+    directory: &Path,
+    log: DecisionLog,
+    probe: Probe,
+) -> anyhow::Result<Started> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+    let decisions = decisions(directory, log);
+    let configuration = format!(
+        "profile = \"x-grey\"\n\n\
+         [[listen]]\nprotocol = \"x-grey\"\naddress = \"{address}\"\n\n\
+         [log]\n{decisions}\n"
+    );
+    serve(cpu, directory, &configuration, address, probe)
+}
+
+/// Where, in the directory that it was started in, its state is.
+pub(crate) const STATE: &str = "state";
+/// Where its control socket is.
+const RUNTIME: &str = "run";
+
+/// What the xgrey that was started in `directory` has counted: its own words, as JSON.
+///
+/// # Errors
+/// When it can't be asked.
+pub(crate) fn stats(directory: &Path) -> anyhow::Result<serde_json::Value> {
+    let output = Command::new(program()?)
+        .args(["ctl", "stats", "--json", "--control"])
+        .arg(directory.join(RUNTIME).join("control.sock"))
+        .output()?;
+    if !output.status.success() {
+        bail!("xgrey ctl stats: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    serde_json::from_slice(&output.stdout).context("what xgrey ctl stats has printed")
+}
+
+/// The program beside this one.
+fn program() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()?.with_file_name("xgrey");
     if !program.is_file() {
         bail!(
@@ -57,13 +106,22 @@ pub(crate) fn start(
             program.display()
         );
     }
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+    Ok(program)
+}
+
+fn serve(
+    cpu: usize,
+    directory: &Path,
+    configuration: &str,
+    address: SocketAddr,
+    probe: Probe,
+) -> anyhow::Result<Started> {
+    let program = program()?;
     let file = directory.join("xgrey.toml");
-    fs::write(&file, configuration(address, directory, log, keeping))
-        .context("write xgrey.toml")?;
-    let (state, runtime) = (directory.join("state"), directory.join("run"));
+    fs::write(&file, configuration).context("write xgrey.toml")?;
+    let (state, runtime) = (directory.join(STATE), directory.join(RUNTIME));
     for made in [&state, &runtime] {
-        fs::create_dir(made)?;
+        fs::create_dir_all(made)?;
     }
     let command = [
         program.as_os_str(),
@@ -75,7 +133,7 @@ pub(crate) fn start(
         "--runtime".as_ref(),
         runtime.as_os_str(),
     ];
-    Started::command(cpu, &command, address, directory.join("xgrey.output"))
+    Started::command(cpu, &command, address, probe, directory.join("xgrey.output"))
         .with_context(|| format!("start {}", program.display()))
 }
 
@@ -85,13 +143,7 @@ fn configuration(
     log: DecisionLog,
     keeping: Keeping,
 ) -> String {
-    let decisions = match log {
-        DecisionLog::Off => "decisions = false".to_owned(),
-        DecisionLog::On => {
-            let file = directory.join("decisions.log");
-            format!("decisions = true\ndecision_file = \"{}\"", file.display())
-        }
-    };
+    let decisions = decisions(directory, log);
     let store = match keeping {
         Keeping::OnDisk => "",
         Keeping::InMemory => "[store]\njournal = false\nkeep_text = false\n\n",
@@ -101,6 +153,16 @@ fn configuration(
          [[listen]]\nprotocol = \"postfix\"\naddress = \"{address}\"\n\n\
          {store}[log]\n{decisions}\n"
     )
+}
+
+fn decisions(directory: &Path, log: DecisionLog) -> String {
+    match log {
+        DecisionLog::Off => "decisions = false".to_owned(),
+        DecisionLog::On => {
+            let file = directory.join("decisions.log");
+            format!("decisions = true\ndecision_file = \"{}\"", file.display())
+        }
+    }
 }
 
 #[cfg(test)]

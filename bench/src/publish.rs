@@ -1,6 +1,7 @@
 //! Where a report goes: to people on standard output, to programs in a file, or the other way round.
+//! And what is said until there is one.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -32,5 +33,15 @@ impl Published {
             None => write!(std::io::stdout().lock(), "{}", self.text)?,
         }
         Ok(())
+    }
+}
+
+/// Says on a terminal, in one line that the next one replaces, what is going on.
+pub(crate) fn progress(text: &str) {
+    let mut terminal = std::io::stderr().lock();
+    if terminal.is_terminal() {
+        // Progress that can't be shown is no reason to stop.
+        let _ = write!(terminal, "\r\x1b[K{text}");
+        let _ = terminal.flush();
     }
 }

@@ -72,7 +72,8 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
+    /// Over these numbers; none without any.
+    pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut numbers: Vec<f64> = numbers.into_iter().collect();
         numbers.sort_by(f64::total_cmp);
         let (&min, &max) = (numbers.first()?, numbers.last()?);

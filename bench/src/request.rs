@@ -172,11 +172,11 @@ impl Requests {
 }
 
 /// 2⁶⁴ divided by the golden ratio, made odd: steps of it come round to all 64-bit numbers.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Mixes the bits of a number so that neighbours look unrelated; different in, different out.
 /// It is SplitMix64's (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-fn scramble(number: u64) -> u64 {
+pub(crate) fn scramble(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)
@@ -358,13 +358,13 @@ impl Template {
     }
 }
 
-fn put(bytes: &mut [u8], at: usize, text: &[u8]) {
+pub(crate) fn put(bytes: &mut [u8], at: usize, text: &[u8]) {
     bytes[at..at + text.len()].copy_from_slice(text);
 }
 
 /// The low bits of a number, four a letter. Letters only: digits in a sender's name may be taken
 /// for a mail's running number, and two tuples would become one.
-fn letters<const N: usize>(number: u64) -> [u8; N] {
+pub(crate) fn letters<const N: usize>(number: u64) -> [u8; N] {
     std::array::from_fn(|at| b'a' + (number >> (4 * at) & 15) as u8)
 }
 

@@ -1,4 +1,6 @@
-//! Numbers as people read them, each with its unit.
+//! Numbers as people read them, each with its unit; and a length of time as they write it.
+
+use std::time::Duration;
 
 /// `1234567.8` → `1,234,568`.
 pub(crate) fn grouped(number: f64) -> String {
@@ -47,6 +49,14 @@ pub(crate) fn duration(ns: u64) -> String {
 pub(crate) fn memory(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 10_240.0 { format!("{mib:.1} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
+}
+
+/// So many seconds, such as `5` or `0.5`.
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "a length of time is a number of seconds, such as 5 or 0.5".to_owned())
 }
 
 #[cfg(test)]

@@ -330,6 +330,10 @@ impl Identity {
 
     /// Appends the sender in the form that counts, and says how it differs from what came.
     pub fn normalise_sender(&self, sender: &[u8], out: &mut Vec<u8>) -> Reductions {
+        if self.normalisation == Normalisation::NONE {
+            out.extend_from_slice(sender);
+            return Reductions::NONE;
+        }
         let (local, domain) = split_address(sender);
         let start = out.len();
         let mut applied = self.reduce_sender(local, domain.unwrap_or_default(), out);
@@ -339,6 +343,10 @@ impl Identity {
 
     /// Appends the recipient in the form that counts, and says how it differs from what came.
     pub fn normalise_recipient(&self, recipient: &[u8], out: &mut Vec<u8>) -> Reductions {
+        if self.normalisation == Normalisation::NONE {
+            out.extend_from_slice(recipient);
+            return Reductions::NONE;
+        }
         let (mut local, domain) = split_address(recipient);
         let start = out.len();
         let mut applied = Reductions::NONE;

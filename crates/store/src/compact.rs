@@ -43,7 +43,7 @@ use crate::journal::Change;
 use crate::notes::Notes;
 use crate::{Attempt, Merged, Placed, StoreError, TupleId, TupleStore};
 pub(crate) use image::{LoadFault, Loaded, ShardHeader, slots_in_use};
-use memory::{BUCKET_BYTES, Bucket, Buckets, Ground, LANES};
+use memory::{BUCKET_BYTES, Bucket, Buckets, Ground, LANES, prefetch};
 pub use memory::{HugePages, NoHugePages};
 use shard::{Limits, Shard, Tally};
 use share::{SHARDS_MIN, Share};
@@ -506,6 +506,11 @@ impl CompactStore {
         let now = self.advance(now);
         let told = &mut self.recorder(now);
         for batch in attempts.chunks(PREFETCH) {
+            // The shards first: a lock waits for its own line, and while it is taken the processor doesn't look
+            // ahead, so one by one they would cost more than their buckets.
+            for id in batch.iter().map(|attempt| TupleId::of(attempt.key)) {
+                prefetch(self.shard(id));
+            }
             for id in batch.iter().map(|attempt| TupleId::of(attempt.key)) {
                 self.shard(id).lock().prefetch(id);
             }

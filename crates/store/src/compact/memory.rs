@@ -559,20 +559,23 @@ pub(super) const fn bytes_mut(buckets: &mut [Bucket]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(buckets.as_mut_ptr().cast(), size_of_val(buckets)) }
 }
 
-/// Has the processor fetch a bucket, and goes on. A hint: where there is no such instruction,
-/// nothing happens.
+/// Has the processor fetch a value, each cache line of it, and goes on. A hint: where there is no such
+/// instruction, nothing happens.
 #[inline]
-pub(super) fn prefetch(bucket: &Bucket) {
+pub(super) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     #[expect(unsafe_code, reason = "there is no stable safe prefetch")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing that the program could see and cannot fault, and this
-        // is the address of a live bucket.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(bucket).cast()) };
+        let start: *const i8 = std::ptr::from_ref(value).cast();
+        for line in (0..size_of::<T>()).step_by(size_of::<Bucket>()) {
+            // SAFETY: a prefetch reads nothing that the program could see and cannot fault, and this
+            // is an address within a live value.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = bucket;
+    let _ = value;
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!        ┌ socket ─ recvmmsg ─▶ not too late? ─▶ front end ─▶ not too late? ─▶ sendmmsg ┐
-//!  port ─┤ …                    all that has come, 64 at most, one clock read           ├─▶ askers
+//!  port ─┤ …                    all that has come, 128 at most, one clock read          ├─▶ askers
 //!        └ socket ─ …                                                                   ┘
 //! ```
 //! The kernel spreads askers over the sockets by their address and port, so that what one of them
@@ -34,9 +34,9 @@ use self::turn::DatagramLoop;
 use crate::clock::Clock;
 use crate::xgrey_v1::FrontEnd;
 
-/// The most datagrams that are taken, decided and answered at once. 64 of the longest are 96 KiB: they stay
-/// near the processor from the read to the answer.
-pub const DATAGRAMS_MAX: usize = 64;
+/// The most datagrams that are taken, decided and answered at once: they share one write to the journal. 128
+/// of the longest are 188 KiB: they stay near the processor from the read to the answer.
+pub const DATAGRAMS_MAX: usize = 128;
 
 /// How old a question may be when its answer leaves. Clients wait for 5 s.
 const LATE: Duration = Duration::from_secs(4);
