@@ -35,7 +35,7 @@ use crate::control::tuples::network;
     version,
     propagate_version = true,
     after_help = "Start with `xgrey serve`: no configuration is needed, and it prints the lines for main.cf.\n\
-                  Exit status: 0 fine, 1 failed, 2 wrong usage or configuration."
+                  Exit status: 0 fine, 1 failed, 2 wrong usage or configuration, 69 the service is not running."
 )]
 pub struct Cli {
     /// What to do.
