@@ -337,6 +337,10 @@ impl FrontEnd {
             Change::Set(action) => What::Set(verdict(action)),
             Change::Remove => What::Remove,
         };
+        let text = match &entry {
+            Entry::Default => "default".to_owned(),
+            Entry::Pattern(pattern) => pattern.to_string(),
+        };
         let change = RuleChange { list, entry, what, hits: HitsKept::as_x_grey(list) };
         self.changed.clear();
         let by = By::XGrey(from);
@@ -344,6 +348,16 @@ impl FrontEnd {
             tracing::warn!(target: "rules", asker = %from, "an X-Grey client could not change a rule: {why}");
             ErrorCode::BadData
         })?;
+        // So that the log says why mail is treated otherwise than before.
+        tracing::info!(
+            target: "control", asker = %from, list = list.word(), rule = text,
+            "an X-Grey client changed a rule: {}",
+            match what {
+                What::Set(verdict) => verdict.word(),
+                What::Remove => "removed",
+                What::AsConfigured => "as configured",
+            }
+        );
         Ok((Action::Greylist, Why::None))
     }
 }

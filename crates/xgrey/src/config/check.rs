@@ -26,6 +26,10 @@ struct Profile {
     identity: Identity,
     /// Where to listen unless the configuration says.
     listeners: fn() -> Listeners,
+    /// Whether clients on this host are exempt, likewise.
+    exempt_local: bool,
+    /// Which recipients are, likewise.
+    exempt_recipients: &'static [&'static str],
 }
 
 static PROFILES: [(&str, &Profile); 3] = [
@@ -35,6 +39,8 @@ static PROFILES: [(&str, &Profile); 3] = [
             timing: Timing::DEFAULT,
             identity: Identity::DEFAULT,
             listeners: Listeners::postfix,
+            exempt_local: true,
+            exempt_recipients: &rules::EXEMPT_RECIPIENTS,
         },
     ),
     (
@@ -43,6 +49,9 @@ static PROFILES: [(&str, &Profile); 3] = [
             timing: Timing::X_GREY,
             identity: Identity::EXACT,
             listeners: Listeners::postfix_and_x_grey,
+            // As the original, which knows no exemptions.
+            exempt_local: false,
+            exempt_recipients: &[],
         },
     ),
     (
@@ -51,6 +60,8 @@ static PROFILES: [(&str, &Profile); 3] = [
             timing: Timing::RFC6647,
             identity: Identity::DEFAULT,
             listeners: Listeners::postfix,
+            exempt_local: true,
+            exempt_recipients: &rules::EXEMPT_RECIPIENTS,
         },
     ),
 ];
@@ -74,10 +85,14 @@ pub(super) fn config(
         mode: one_of(notes, "mode", text.mode.as_ref(), &MODES).unwrap_or_default(),
         bound: store::table_bound(text, notes, surroundings),
         exempt: Exempt {
-            local: text.exempt_local.unwrap_or(true),
+            local: text.exempt_local.unwrap_or(profile.exempt_local),
             authenticated: text.exempt_authenticated.unwrap_or(true),
             certificates: text.exempt_certificates.unwrap_or(true),
-            recipients: rules::recipients(text.exempt_recipients.as_ref(), notes),
+            recipients: rules::recipients(
+                text.exempt_recipients.as_ref(),
+                profile.exempt_recipients,
+                notes,
+            ),
         },
         listeners: listeners.streams,
         x_grey: listeners.x_grey,

@@ -27,7 +27,7 @@ use super::text::{ListFileText, ListText, RulesText};
 const RULES_SUFFIX: &str = ".rules";
 
 /// Recipients exempt unless configured: RFC 5321, section 4.5.1, and RFC 2142 want them reachable.
-const EXEMPT_RECIPIENTS: [&str; 2] = ["postmaster@", "abuse@"];
+pub(super) const EXEMPT_RECIPIENTS: [&str; 2] = ["postmaster@", "abuse@"];
 
 const LISTS: [(&str, List); List::COUNT] = [
     ("client", List::Client),
@@ -60,8 +60,12 @@ const FILE_KINDS: [(&str, FileKind); 4] = [
     ("postgrey-recipients", FileKind::PostgreyRecipients),
 ];
 
-/// Checks `exempt_recipients`.
-pub(super) fn recipients(words: Option<&Words<'_>>, notes: &mut Notes<'_>) -> Recipients {
+/// Checks `exempt_recipients`; without it, they are `unless_written`.
+pub(super) fn recipients(
+    words: Option<&Words<'_>>,
+    unless_written: &[&str],
+    notes: &mut Notes<'_>,
+) -> Recipients {
     let mut builder = RuleSetBuilder::new();
     let source = builder.source("exempt_recipients");
     let mut add = |pattern| builder.add(Verdict::Accept, pattern, Origin { source, line: 0 });
@@ -72,7 +76,7 @@ pub(super) fn recipients(words: Option<&Words<'_>>, notes: &mut Notes<'_>) -> Re
             }
         }
         None => {
-            for text in EXEMPT_RECIPIENTS {
+            for text in unless_written {
                 Pattern::parse(List::Recipient, text).ok().map(&mut add);
             }
         }

@@ -126,9 +126,16 @@ fn what_makes_no_sense_is_counted_by_kind() {
 
 #[test]
 fn exemptions_are_no_filter_of_x_greys_and_are_answered_without_a_reason() {
-    let mut server = Server::new(USUAL);
     let query = greylist("192.0.2.1", "alice@example.net", "postmaster@example.org");
+    let here = greylist("127.0.0.1", "alice@example.net", "bob@example.org");
+    // The original has none, so its profile has none either.
+    let mut server = Server::new(USUAL);
+    assert_eq!(said(server.ask(&query)), "GREYLIST GREYLIST");
+    assert_eq!(said(server.ask(&here)), "GREYLIST GREYLIST");
+    let mut server =
+        Server::new(&format!("exempt_local = true\nexempt_recipients = [\"postmaster@\"]\n{USUAL}"));
     assert_eq!(said(server.ask(&query)), "ACCEPT NONE");
+    assert_eq!(said(server.ask(&here)), "ACCEPT NONE");
     server.ask(&list(TextList::To, "postmaster@example.org", Some(Action::Reject)));
     assert_eq!(said(server.ask(&query)), "REJECT TO");
 }

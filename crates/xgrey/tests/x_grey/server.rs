@@ -51,7 +51,7 @@ impl Server {
     }
 
     fn in_dir(dir: TempDir, config: String, now: Timestamp) -> Self {
-        let text = format!("profile = \"x-grey\"\nexempt_local = false\n{config}\n");
+        let text = format!("profile = \"x-grey\"\n{config}\n");
         let parsed = parse_text(&text, Path::new("xgrey.toml"), &MadeUp::default());
         let (parsed, _) =
             parsed.unwrap_or_else(|report| panic!("{}", report.render(xgrey::config::Look::Plain)));
