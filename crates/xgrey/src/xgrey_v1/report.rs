@@ -264,7 +264,11 @@ impl Stretch {
         rows.sort_by_key(|row| row.id);
         rows.dedup_by_key(|row| row.id);
         let key = |row: &Row| (row.client, self.text(&row.sender), self.text(&row.recipient));
-        rows.sort_unstable_by(|one, other| tuple_order(key(one), key(other)));
+        // The original takes an IPv4 address and the IPv6 address that begins with it for the same;
+        // here IPv4 comes first.
+        rows.sort_unstable_by(|one, other| {
+            tuple_order(key(one), key(other)).then(one.client.cmp(&other.client))
+        });
         let line = |row: &Row, out: &mut Vec<u8>| {
             let (sender, recipient) = (self.text(&row.sender), self.text(&row.recipient));
             match kind {

@@ -132,8 +132,9 @@ fn exemptions_are_no_filter_of_x_greys_and_are_answered_without_a_reason() {
     let mut server = Server::new(USUAL);
     assert_eq!(said(server.ask(&query)), "GREYLIST GREYLIST");
     assert_eq!(said(server.ask(&here)), "GREYLIST GREYLIST");
-    let mut server =
-        Server::new(&format!("exempt_local = true\nexempt_recipients = [\"postmaster@\"]\n{USUAL}"));
+    let mut server = Server::new(&format!(
+        "exempt_local = true\nexempt_recipients = [\"postmaster@\"]\n{USUAL}"
+    ));
     assert_eq!(said(server.ask(&query)), "ACCEPT NONE");
     assert_eq!(said(server.ask(&here)), "ACCEPT NONE");
     server.ask(&list(TextList::To, "postmaster@example.org", Some(Action::Reject)));
