@@ -86,7 +86,10 @@ fn write(disk: &SimulatedDisk, position: Position, contents: &Contents) {
         created: Timestamp::from_unix_secs(1_800_000_000),
     };
     let written = Writer::create(disk, &header).and_then(|mut writer| {
-        contents.shards.iter().try_for_each(|(header, bytes)| writer.shard(header, bytes, || {}))?;
+        contents
+            .shards
+            .iter()
+            .try_for_each(|(header, bytes)| writer.shard(header, bytes, || {}))?;
         contents.notes.iter().try_for_each(|note| writer.note(note))?;
         writer.finish()
     });
