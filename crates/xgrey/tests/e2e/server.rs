@@ -205,6 +205,18 @@ impl Server {
     /// Has the kernel stop it in its tracks, until [`Self::go_on`].
     pub(crate) fn hold(&self) {
         self.process.signal(Signal::STOP);
+        // The signal reaches each thread when the kernel next looks at it.
+        let tasks = format!("/proc/{}/task", self.id());
+        until("all threads to be held", || {
+            let mut tasks = std::fs::read_dir(&tasks).ok()?;
+            let is_held =
+                |stat: String| stat.rsplit_once(") ").is_some_and(|(_, s)| s.starts_with('T'));
+            let held = tasks.all(|task| {
+                let stat = task.and_then(|task| std::fs::read_to_string(task.path().join("stat")));
+                stat.is_ok_and(is_held)
+            });
+            held.then_some(())
+        });
     }
 
     /// Lets it go on after [`Self::hold`].
