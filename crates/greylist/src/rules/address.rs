@@ -10,7 +10,7 @@
 //!
 //! They are tried in this order.
 
-use super::text::{Numbered, TextTable};
+use super::text::{AnyCase, Numbered, TextTable};
 use crate::query::split_address;
 
 /// Ends the local part of an entry that also matches extensions.
@@ -36,7 +36,17 @@ enum Forms {
 }
 
 impl Numbered for AddressTable {
-    fn insert(&mut self, text: &[u8]) -> Result<u32, u32> {
+    type Letters = AnyCase;
+
+    fn texts(&self) -> &TextTable {
+        &self.texts
+    }
+
+    fn texts_mut(&mut self) -> &mut TextTable {
+        &mut self.texts
+    }
+
+    fn note(&mut self, text: &[u8]) {
         if text.ends_with(b"@") {
             self.locals = Forms::Present;
         }
@@ -46,27 +56,6 @@ impl Numbered for AddressTable {
             let plus_signs = text[..at].iter().filter(|&&byte| byte == b'+').count();
             self.extensions = self.extensions.max(Some(plus_signs));
         }
-        self.texts.insert(text)
-    }
-
-    fn index_of(&self, text: &[u8]) -> Option<u32> {
-        self.texts.index_of(text)
-    }
-
-    fn get(&self, index: u32) -> Option<&[u8]> {
-        self.texts.get(index)
-    }
-
-    fn len(&self) -> u32 {
-        self.texts.len()
-    }
-
-    fn shrink(&mut self) {
-        self.texts.shrink();
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.texts.memory_bytes()
     }
 }
 
@@ -145,10 +134,10 @@ mod tests {
             for entry in &entries {
                 let _ = table.insert(entry.as_bytes());
             }
-            table.shrink();
+            table.texts.shrink();
             for address in &asked {
                 let found = table.best_match(address.as_bytes());
-                let found = found.and_then(|at| table.get(at));
+                let found = found.and_then(|at| table.texts.get(at));
                 prop_assert_eq!(found, naive(&entries, address).map(str::as_bytes), "{}", address);
             }
         }

@@ -12,32 +12,21 @@ pub(super) struct DomainTable {
 }
 
 impl Numbered for DomainTable {
-    fn insert(&mut self, text: &[u8]) -> Result<u32, u32> {
+    type Letters = AnyCase;
+
+    fn texts(&self) -> &TextTable {
+        &self.texts
+    }
+
+    fn texts_mut(&mut self) -> &mut TextTable {
+        &mut self.texts
+    }
+
+    fn note(&mut self, text: &[u8]) {
         if text.starts_with(b".") {
             let dots = text.iter().filter(|&&byte| byte == b'.').count();
             self.suffix_dots_max = self.suffix_dots_max.max(dots);
         }
-        self.texts.insert(text)
-    }
-
-    fn index_of(&self, text: &[u8]) -> Option<u32> {
-        self.texts.index_of(text)
-    }
-
-    fn get(&self, index: u32) -> Option<&[u8]> {
-        self.texts.get(index)
-    }
-
-    fn len(&self) -> u32 {
-        self.texts.len()
-    }
-
-    fn shrink(&mut self) {
-        self.texts.shrink();
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.texts.memory_bytes()
     }
 }
 
@@ -99,12 +88,12 @@ mod tests {
             for entry in &entries {
                 let _ = table.insert(entry.as_bytes());
             }
-            table.shrink();
+            table.texts.shrink();
             let asked = asked.iter().map(String::as_str);
             let plain = entries.iter().map(|entry| entry.trim_start_matches('.'));
             for domain in asked.chain(plain) {
                 let found = table.best_match(domain.as_bytes());
-                let found = found.and_then(|at| table.get(at));
+                let found = found.and_then(|at| table.texts.get(at));
                 prop_assert_eq!(found, naive(&entries, domain).map(str::as_bytes), "{}", domain);
             }
         }

@@ -213,10 +213,12 @@ impl<T: Numbered> Built for TextRules<T> {
     fn position(&self, kind: &Kind) -> Option<u32> {
         match kind {
             Kind::Exact(bytes) => self.exact.index_of(bytes),
-            Kind::Text(text) => Some(self.exact.len() + self.table.index_of(text.as_bytes())?),
+            Kind::Text(text) => {
+                Some(self.exact.len() + self.table.texts().index_of(text.as_bytes())?)
+            }
             Kind::Expression(regex) => {
                 let at = self.expressions.index_of(regex.as_str())?;
-                Some(self.exact.len() + self.table.len() + at)
+                Some(self.exact.len() + self.table.texts().len() + at)
             }
             Kind::Net(_) => None,
         }
@@ -224,7 +226,7 @@ impl<T: Numbered> Built for TextRules<T> {
 
     fn open(&self) -> Texts<T> {
         let (exact, rest) = self.ledger.notes().split_at(self.exact.len() as usize);
-        let (table, expressions) = rest.split_at(self.table.len() as usize);
+        let (table, expressions) = rest.split_at(self.table.texts().len() as usize);
         Texts {
             exact: Noted { table: self.exact.clone(), notes: exact.to_vec(), gone: 0 },
             table: Noted { table: self.table.clone(), notes: table.to_vec(), gone: 0 },
@@ -272,7 +274,7 @@ impl<T: Numbered> Noted<T> {
     }
 
     fn remove(&mut self, text: &[u8]) -> Option<Note> {
-        let at = self.table.index_of(text)?;
+        let at = self.table.texts().index_of(text)?;
         let before = std::mem::replace(&mut self.notes[at as usize], Note::GONE);
         if before.is_gone() {
             return None;
@@ -286,7 +288,7 @@ impl<T: Numbered> Noted<T> {
         if gone > 0 {
             let mut left = T::default();
             for (index, _) in (0..).zip(&notes).filter(|(_, note)| !note.is_gone()) {
-                if let Some(text) = table.get(index) {
+                if let Some(text) = table.texts().get(index) {
                     // No text stands in a table twice.
                     let _ = left.insert(text);
                 }
@@ -294,7 +296,7 @@ impl<T: Numbered> Noted<T> {
             notes.retain(|note| !note.is_gone());
             table = left;
         }
-        table.shrink();
+        table.texts_mut().shrink();
         (table, notes)
     }
 }

@@ -161,12 +161,12 @@ impl<T: Numbered> TextRules<T> {
             let Some(index) = index.checked_sub(old.exact.len()) else {
                 return self.exact.index_of(old.exact.get(index)?);
             };
-            let Some(index) = index.checked_sub(old.table.len()) else {
-                let at = self.table.index_of(old.table.get(index)?)?;
+            let Some(index) = index.checked_sub(old.table.texts().len()) else {
+                let at = self.table.texts().index_of(old.table.texts().get(index)?)?;
                 return Some(self.exact.len() + at);
             };
             let at = self.expressions.index_of(old.expressions.get(index)?)?;
-            Some(self.exact.len() + self.table.len() + at)
+            Some(self.exact.len() + self.table.texts().len() + at)
         });
     }
 }

@@ -81,8 +81,8 @@ impl<T: Numbered> TextRules<T> {
     /// The best match but for exact entries: what the table found, else the first expression that
     /// matches `text`.
     fn find(&self, of_table: Option<u32>, text: &[u8]) -> Found {
-        let found =
-            of_table.or_else(|| Some(self.table.len() + self.expressions.first_match(text)?));
+        let found = of_table
+            .or_else(|| Some(self.table.texts().len() + self.expressions.first_match(text)?));
         found.map(|at| self.exact.len() + at).into()
     }
 
@@ -90,20 +90,20 @@ impl<T: Numbered> TextRules<T> {
         let Some(index) = index.checked_sub(self.exact.len()) else {
             return self.exact.get(index).map(RuleText::exact);
         };
-        match index.checked_sub(self.table.len()) {
-            None => self.table.get(index).map(RuleText::plain),
+        match index.checked_sub(self.table.texts().len()) {
+            None => self.table.texts().get(index).map(RuleText::plain),
             Some(index) => self.expressions.get(index).map(RuleText::expression),
         }
     }
 
     /// The place of the rule at `index` among the regular expressions, if it is one.
     pub(super) fn place(&self, index: u32) -> Option<u64> {
-        self.expressions.place(index.checked_sub(self.exact.len() + self.table.len())?)
+        self.expressions.place(index.checked_sub(self.exact.len() + self.table.texts().len())?)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.exact.memory_bytes()
-            + self.table.memory_bytes()
+            + self.table.texts().memory_bytes()
             + self.expressions.memory_bytes()
             + self.ledger.memory_bytes()
     }

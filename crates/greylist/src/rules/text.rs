@@ -56,26 +56,27 @@ impl Letters for AsWritten {
     }
 }
 
-/// Texts that are numbered in the order of their coming.
+/// Texts that are numbered in the order of their coming: a [`TextTable`], with what its list notes of
+/// them beside it.
 pub(super) trait Numbered: Clone + Default {
+    /// Which bytes count as the same.
+    type Letters: Letters;
+
+    /// The texts.
+    fn texts(&self) -> &TextTable<Self::Letters>;
+
+    /// The texts, to be changed.
+    fn texts_mut(&mut self) -> &mut TextTable<Self::Letters>;
+
+    /// Notes what is to be known of `text`, whose bytes are folded.
+    fn note(&mut self, _text: &[u8]) {}
+
     /// The number of `text`, whose bytes are folded: `Ok` if it is there already, `Err` if it was
     /// put in just now.
-    fn insert(&mut self, text: &[u8]) -> Result<u32, u32>;
-
-    /// The number of `text`, whose bytes are folded.
-    fn index_of(&self, text: &[u8]) -> Option<u32>;
-
-    /// The text with that number.
-    fn get(&self, index: u32) -> Option<&[u8]>;
-
-    /// How many there are.
-    fn len(&self) -> u32;
-
-    /// Gives back memory that is held for more.
-    fn shrink(&mut self);
-
-    /// What they take, in bytes.
-    fn memory_bytes(&self) -> usize;
+    fn insert(&mut self, text: &[u8]) -> Result<u32, u32> {
+        self.note(text);
+        self.texts_mut().insert_text(text)
+    }
 }
 
 /// The hash of a text that is being read from its end.
@@ -176,7 +177,19 @@ impl<L: Letters> TextTable<L> {
 }
 
 impl<L: Letters> Numbered for TextTable<L> {
-    fn insert(&mut self, text: &[u8]) -> Result<u32, u32> {
+    type Letters = L;
+
+    fn texts(&self) -> &Self {
+        self
+    }
+
+    fn texts_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+impl<L: Letters> TextTable<L> {
+    fn insert_text(&mut self, text: &[u8]) -> Result<u32, u32> {
         let Self { arena, ends, table, longest, .. } = self;
         let same = |&index: &u32| text_at(arena, ends, index) == Some(text);
         let hash_at = |&index: &u32| text_at(arena, ends, index).map_or(0, Hash::of::<L>);
@@ -193,26 +206,31 @@ impl<L: Letters> Numbered for TextTable<L> {
         }
     }
 
-    fn index_of(&self, text: &[u8]) -> Option<u32> {
+    /// The number of `text`, whose bytes are folded.
+    pub(super) fn index_of(&self, text: &[u8]) -> Option<u32> {
         self.find(&[text])
     }
 
-    fn get(&self, index: u32) -> Option<&[u8]> {
+    /// The text with that number.
+    pub(super) fn get(&self, index: u32) -> Option<&[u8]> {
         text_at(&self.arena, &self.ends, index)
     }
 
-    fn len(&self) -> u32 {
+    /// How many there are.
+    pub(super) fn len(&self) -> u32 {
         self.ends.len() as u32
     }
 
-    fn shrink(&mut self) {
+    /// Gives back memory that is held for more.
+    pub(super) fn shrink(&mut self) {
         let Self { arena, ends, table, .. } = self;
         arena.shrink_to_fit();
         ends.shrink_to_fit();
         table.shrink_to_fit(|&index| text_at(arena, ends, index).map_or(0, Hash::of::<L>));
     }
 
-    fn memory_bytes(&self) -> usize {
+    /// What they take, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
         self.arena.capacity()
             + self.ends.capacity() * size_of::<u64>()
             + self.table.allocation_size()
