@@ -16,6 +16,9 @@ use crate::journal::Note;
 /// 160 MiB of a snapshot.
 pub const NOTES_MAX: usize = 1_100_000;
 
+/// Notes of one of the [portions](CompactStore::note_portions).
+const NOTES_TOGETHER: usize = 1024;
+
 /// Notes by name.
 pub(crate) type ByName = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -113,6 +116,17 @@ impl CompactStore {
         let kept = self.notes_by_name().0.lock();
         let after = kept.range::<[u8], _>((Bound::Excluded(name), Bound::Unbounded));
         after.take(max).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// All notes, by name, some at a time: each portion is copied with their lock held, and
+    /// what changes between two portions is in the later one or not, as it comes.
+    pub fn note_portions(&self) -> impl Iterator<Item = Vec<(Vec<u8>, Vec<u8>)>> + '_ {
+        let mut after = Vec::new();
+        std::iter::from_fn(move || {
+            let notes = self.notes_after(&after, NOTES_TOGETHER);
+            after.clone_from(&notes.last()?.0);
+            Some(notes)
+        })
     }
 
     /// The note of that name, if there is one.

@@ -41,7 +41,7 @@ pub use self::pattern::AddressPattern;
 pub use self::tuples::{ChangeError, TextSearch, TextShown, TupleChanged, TupleShown};
 pub use self::waiting::wait_for;
 pub use self::x_grey::LetPass;
-use crate::config::{Exempt, Mode};
+use crate::config::{Config, Exempt, Mode};
 
 /// All that a reload may change, taken or kept as a whole.
 #[derive(Clone, Debug)]
@@ -58,6 +58,14 @@ pub struct Policy {
     pub mode: Mode,
     /// What senders get to read.
     pub replies: Replies,
+}
+
+/// What of a configuration the service decides by.
+impl From<Config> for Policy {
+    fn from(config: Config) -> Self {
+        let Config { timing, rules, identity, exempt, mode, replies, .. } = config;
+        Self { timing, rules, identity, exempt, mode, replies }
+    }
 }
 
 /// What can be said of a query without a look at its tuple.

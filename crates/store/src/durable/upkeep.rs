@@ -24,9 +24,6 @@ const RETRY_MIN: Secs = Secs::new(1);
 /// again and again with what won't fit.
 const RETRY_MAX: Secs = Secs::new(60);
 
-/// Notes that are copied together, with their lock held.
-const NOTES_TOGETHER: usize = 1024;
-
 /// Asked between two pieces of a long piece of work, when no lock is held, whether to go on. May
 /// take its time before it says so: that is how the work is kept from taking a whole core.
 pub type Breath<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
@@ -260,12 +257,8 @@ impl CompactStore {
                 return Err(NotTaken::Told);
             }
         }
-        let mut after = Vec::new();
-        loop {
-            // What changes meanwhile is in the journal after `position`.
-            let notes = self.notes_after(&after, NOTES_TOGETHER);
-            let Some((last, _)) = notes.last() else { break };
-            after.clone_from(last);
+        // What changes meanwhile is in the journal after `position`.
+        for notes in self.note_portions() {
             for (name, value) in notes {
                 writer.note(&Note::new(name, Some(value)).map_err(io::Error::other)?)?;
             }

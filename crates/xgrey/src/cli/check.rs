@@ -1,12 +1,11 @@
 //! The flags of `xgrey check`.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use greylist::Secs;
 
-use super::tuple_client;
+use super::TupleArgs;
 use crate::config::length_of_time;
 
 pub(super) const CHECK_HELP: &str = "\
@@ -25,15 +24,9 @@ Examples:
 /// Flags of `xgrey check`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct CheckArgs {
-    /// Address of the client, IPv4 or IPv6
-    #[arg(value_name = "CLIENT", value_parser = tuple_client)]
-    pub client: IpAddr,
-    /// Envelope sender; "", "<>" or - for the null sender
-    #[arg(value_name = "SENDER")]
-    pub sender: String,
-    /// Envelope recipient
-    #[arg(value_name = "RECIPIENT")]
-    pub recipient: String,
+    /// What is asked about.
+    #[command(flatten)]
+    pub tuple: TupleArgs,
     /// Ask over Postfix's policy protocol: the server's HOST:PORT, or unix:PATH [default:
     /// 127.0.0.1:10023]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "x_grey", value_parser = policy_address)]

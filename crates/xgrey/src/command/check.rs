@@ -63,9 +63,9 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let query = Query {
         client_name: args.client_name.as_deref().map(str::as_bytes),
         ..Query::new(
-            Client::new(args.client),
-            bare_address(&args.sender).as_bytes(),
-            bare_address(&args.recipient).as_bytes(),
+            Client::new(args.tuple.client),
+            bare_address(&args.tuple.sender).as_bytes(),
+            bare_address(&args.tuple.recipient).as_bytes(),
         )
     };
     if args.timeout.get() == 0 {

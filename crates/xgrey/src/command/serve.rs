@@ -84,7 +84,7 @@ pub fn look() -> Look {
 /// When its bound is too small for a table.
 pub fn service(config: Config, hash_key: HashKey) -> Result<Service, Failure> {
     let store = CompactStore::new(table(&config, hash_key)?);
-    Ok(Service::new(policy(config), store))
+    Ok(Service::new(Policy::from(config), store))
 }
 
 /// The table that a configuration describes.
@@ -97,24 +97,12 @@ pub(super) fn table(config: &Config, hash_key: HashKey) -> Result<CompactConfig,
 /// works while no service runs; and its time.
 pub(super) fn opened(config: Config, state: &Arc<StateDir>) -> Result<(Service, Clock), Failure> {
     let memory::Memory { store, texts, clock, .. } = memory::open(&config, state)?;
-    let service = Service::new(policy(config), store);
+    let service = Service::new(Policy::from(config), store);
     let service = match texts {
         Some(texts) => service.with_texts(texts),
         None => service,
     };
     Ok((service, clock))
-}
-
-/// What of a configuration the service decides by.
-pub fn policy(config: Config) -> Policy {
-    Policy {
-        timing: config.timing,
-        rules: config.rules,
-        identity: config.identity,
-        exempt: config.exempt,
-        mode: config.mode,
-        replies: config.replies,
-    }
 }
 
 /// Runs the service until it is told to stop.
@@ -197,7 +185,7 @@ impl Server {
         let memory::Memory { store, texts, clock, sync, said } = memory::open(&config, state)?;
         let summary = startup::Summary::of(&config, &name, directories, said);
 
-        let service = Service::new(policy(config), store);
+        let service = Service::new(Policy::from(config), store);
         let service = Arc::new(match texts {
             Some(texts) => service.with_texts(texts),
             None => service,
@@ -358,7 +346,7 @@ impl Server {
         self.logging.adopt(&config.log, self.decision_log);
         let settings = config.summary();
         self.service.set_local_addresses(LocalAddresses::of_this_host());
-        self.service.replace_policy(self.clock.now(), policy(config));
+        self.service.replace_policy(self.clock.now(), Policy::from(config));
         Ok(Reloaded { configuration: name, settings, notes })
     }
 

@@ -151,11 +151,7 @@ impl Live {
     pub(super) fn new(store: &CompactStore, policy: &mut Policy) -> Self {
         let mut state = State::new(&policy.rules);
         let (mut unreadable, mut misnamed) = (0, Vec::new());
-        let mut after = Vec::new();
-        loop {
-            let notes = store.notes_after(&after, NOTES_TOGETHER);
-            let Some((last, _)) = notes.last() else { break };
-            after.clone_from(last);
+        for notes in store.note_portions() {
             for (name, value) in notes.iter().filter(|(name, _)| note::is_rule(name)) {
                 match state.recall(name, value) {
                     Ok(key) => misnamed.extend(key.map(|key| (name.clone(), key))),
@@ -192,9 +188,6 @@ fn rename(store: &CompactStore, state: &State, misnamed: Vec<(Vec<u8>, Key)>) {
     }
     store.commit_notes();
 }
-
-/// Notes that are looked at together.
-const NOTES_TOGETHER: usize = 1024;
 
 fn tell_unreadable(name: &[u8], why: &note::Unreadable) {
     tracing::error!(

@@ -137,18 +137,31 @@ impl Service {
         query: &Query<'_>,
     ) -> Result<TupleChanged, ChangeError> {
         let Named { key, id, identity, timing } = self.named(query);
-        let before = self.store.peek(now, key).await?;
-        let white = Tuple { state: State::White, since: now };
-        match self.store.put(now, key, white).await? {
-            Placed::Stored | Placed::Expired => {}
-            Placed::NoRoom => return Err(ChangeError::NoRoom),
-        }
-        if before.is_none() {
-            // So that a listing shows what an admin has let pass.
-            self.keep_text(now, id, query);
-        }
+        let (before, white) = match self.make_white(now, key, query).await? {
+            MadeWhite::Done { before, white } => (before, white),
+            MadeWhite::NoRoom => return Err(ChangeError::NoRoom),
+        };
         let [before, tuple] = [before, Some(white)].map(|tuple| TupleState::of(tuple, &timing));
         Ok(TupleChanged { id: id.to_string(), identity, before, tuple })
+    }
+
+    /// Makes a tuple white, used last now, and keeps its text if it was not known: so that a listing
+    /// shows what was let pass.
+    pub(super) async fn make_white(
+        &self,
+        now: Timestamp,
+        key: TupleKey,
+        query: &Query<'_>,
+    ) -> Result<MadeWhite, StoreError> {
+        let before = self.store.peek(now, key).await?;
+        let white = Tuple { state: State::White, since: now };
+        if self.store.put(now, key, white).await? == Placed::NoRoom {
+            return Ok(MadeWhite::NoRoom);
+        }
+        if before.is_none() {
+            self.keep_text(now, TupleId::of(key), query);
+        }
+        Ok(MadeWhite::Done { before, white })
     }
 
     /// Finds a tuple's text. Reads all texts if need be: for a thread of its own. `keep_on` is asked
@@ -209,6 +222,19 @@ impl Service {
         let identity = identity(policy, query);
         Named { key, id: TupleId::of(key), identity, timing: policy.timing }
     }
+}
+
+/// What became of a tuple that was to be made white.
+pub(super) enum MadeWhite {
+    /// It is.
+    Done {
+        /// What was known of it.
+        before: Option<Tuple>,
+        /// What is known now.
+        white: Tuple,
+    },
+    /// The table is full.
+    NoRoom,
 }
 
 /// What a tuple's text is looked for with.

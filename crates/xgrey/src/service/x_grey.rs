@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 
 use greylist::rules::Verdict;
-use greylist::{AcceptReason, Answer, Client, Query, State, Timestamp, Tuple};
-use store::{Placed, StoreError, TupleId, TupleStore};
+use greylist::{AcceptReason, Answer, Client, Query, Timestamp};
+use store::{StoreError, TupleStore};
 
+use super::tuples::MadeWhite;
 use super::{FAIL_OPEN, ListsAsked, Outcome, Policy, Scratch, Service, TupleState};
 
 /// What became of a tuple that was asked to be made white.
@@ -41,38 +42,22 @@ impl Service {
         let answer = match judgement.verdict() {
             Verdict::Accept => Answer::Accept(AcceptReason::Rule(rule)),
             Verdict::Reject => Answer::Reject(rule),
-            Verdict::Greylist => match self.make_white(policy, now, query, scratch).await {
-                Ok((before, Placed::Stored | Placed::Expired)) => {
-                    let before = TupleState::of(before, &policy.timing);
-                    return LetPass::White { lists, before };
+            Verdict::Greylist => {
+                let key = policy.identity.key(self.store.hash_key(), &counted, &mut scratch.key);
+                match self.make_white(now, key, query).await {
+                    Ok(MadeWhite::Done { before, .. }) => {
+                        let before = TupleState::of(before, &policy.timing);
+                        return LetPass::White { lists, before };
+                    }
+                    Ok(MadeWhite::NoRoom) => Answer::Accept(AcceptReason::NoRoom),
+                    Err(error) => {
+                        tracing::error!(target: "store", %error, "could not ask the store");
+                        FAIL_OPEN
+                    }
                 }
-                Ok((_, Placed::NoRoom)) => Answer::Accept(AcceptReason::NoRoom),
-                Err(error) => {
-                    tracing::error!(target: "store", %error, "could not ask the store");
-                    FAIL_OPEN
-                }
-            },
+            }
         };
         LetPass::Answered(Outcome { answer, effect: self.effect(policy, query, &answer), lists })
-    }
-
-    /// Says what was known before.
-    async fn make_white(
-        &self,
-        policy: &Policy,
-        now: Timestamp,
-        query: &Query<'_>,
-        scratch: &mut Scratch,
-    ) -> Result<(Option<Tuple>, Placed), StoreError> {
-        let key = &mut scratch.key;
-        let key = policy.identity.key(self.store.hash_key(), &query.counted(), key);
-        let before = self.store.peek(now, key).await?;
-        let white = Tuple { state: State::White, since: now };
-        let placed = self.store.put(now, key, white).await?;
-        if before.is_none() && placed == Placed::Stored {
-            self.keep_text(now, TupleId::of(key), query);
-        }
-        Ok((before, placed))
     }
 
     /// Forgets the tuple of `query`, and says what was known of it.

@@ -175,14 +175,7 @@ fn policy() -> Policy {
     for (line, (list, pattern, verdict)) in (1..).zip(RULES) {
         builder.add(verdict, Pattern::parse(list, pattern).unwrap(), Origin { source, line });
     }
-    Policy {
-        timing: config.timing,
-        rules: builder.build(),
-        identity: config.identity,
-        exempt: config.exempt,
-        mode: config.mode,
-        replies: config.replies,
-    }
+    Policy { rules: builder.build(), ..config.into() }
 }
 
 fn store(dir: &Path, policy: &Policy, second: u64) -> CompactStore {

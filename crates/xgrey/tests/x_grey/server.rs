@@ -16,7 +16,6 @@ use store::text::{TextConfig, TextLog};
 use store::{CompactConfig, CompactStore};
 use tempfile::TempDir;
 use wire::xgrey_v1::Report;
-use xgrey::command::serve;
 use xgrey::config::{Config, MadeUp, TableBound, XGreyListener, parse_text};
 use xgrey::decision_log::{DecisionLog, Destination, Format};
 use xgrey::fault_log::FaultLog;
@@ -178,7 +177,7 @@ fn service(config: Config, dir: &TempDir, now: Timestamp) -> Service {
         threads: NonZeroUsize::MIN,
     };
     let opened = CompactStore::open(opening, &|_| {}).unwrap();
-    Service::new(serve::policy(config), opened.store).with_texts(texts)
+    Service::new(config.into(), opened.store).with_texts(texts)
 }
 
 /// Decisions are logged by nobody.

@@ -29,14 +29,7 @@ fn at(secs: u32) -> Timestamp {
 /// What a configuration makes the service decide by.
 fn policy(text: &str) -> Policy {
     let (config, _) = parse_text(text, Path::new("xgrey.toml"), &MadeUp::default()).unwrap();
-    Policy {
-        timing: config.timing,
-        rules: config.rules,
-        identity: config.identity,
-        exempt: config.exempt,
-        mode: config.mode,
-        replies: config.replies,
-    }
+    config.into()
 }
 
 /// A service that keeps its state on `disk`.
