@@ -3,22 +3,23 @@
 
 #![expect(clippy::unwrap_used, reason = "what is wrong with a test's own world fails the test")]
 
+#[path = "control/served.rs"]
+mod served;
+
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use greylist::HashKey;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
-use xgrey::clock::{self, Clock};
+use xgrey::clock::Clock;
 use xgrey::command::serve;
 use xgrey::config::Config;
 use xgrey::control::client::{ControlError, ask};
-use xgrey::control::server::{Control, bind, serve};
 use xgrey::control::{ChangeRulesWanted, Question, Request, RuleChangeText, RulesChanged};
-use xgrey::listen::Connections;
-use xgrey::metrics::Metrics;
 use xgrey::service::Explanation;
+
+use self::served::serve_at;
 
 /// A service behind a control socket. Its runtime ends with the test's process.
 struct World {
@@ -40,26 +41,9 @@ impl World {
         std::fs::write(&path, CONFIG).unwrap();
         let (config, _) = Config::load(Some(&path)).unwrap();
         let service = serve::service(config, HashKey::new([7; 16]));
-        let control = Control {
-            service: Arc::new(service.unwrap_or_else(|_| panic!("no service"))),
-            metrics: Arc::new(Metrics::new(1)),
-            connections: Arc::new(Connections::new(1)),
-            clock: Clock::start(),
-            started: clock::boot(),
-            reloads: mpsc::channel(1).0,
-        };
+        let service = Arc::new(service.unwrap_or_else(|_| panic!("no service")));
         let world = Self { dir };
-        let path = world.socket();
-        let (ready, bound) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(async {
-                let socket = bind(&path).unwrap();
-                ready.send(()).unwrap();
-                serve(socket, Arc::new(control)).await;
-            });
-        });
-        bound.recv().unwrap();
+        serve_at(world.socket(), service, Clock::start());
         world
     }
 

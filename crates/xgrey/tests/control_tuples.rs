@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what is wrong with a test's own world fails the test")]
 
+#[path = "control/served.rs"]
+mod served;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -15,17 +18,15 @@ use greylist::{Client, HashKey, Query, Timestamp};
 use store::disk::RealDisk;
 use store::text::{TextConfig, TextLog};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
-use xgrey::clock::{self, Clock};
+use xgrey::clock::Clock;
 use xgrey::command::serve;
 use xgrey::config::Config;
 use xgrey::control::client;
 use xgrey::control::conversation::{Conversation, Heard};
-use xgrey::control::server::{Control, bind, serve};
 use xgrey::control::{Request, Stats, TupleListed, TuplesListed, TuplesWanted};
-use xgrey::listen::Connections;
-use xgrey::metrics::Metrics;
 use xgrey::service::{Outcome, Scratch, Service};
+
+use self::served::serve_at;
 
 /// A service behind a control socket. Its runtime ends with the test's process.
 struct World {
@@ -54,34 +55,12 @@ impl World {
         }
         let service = Arc::new(service);
         let world = Self { dir, service, clock };
-        world.serve();
+        serve_at(world.socket(), Arc::clone(&world.service), clock);
         world
     }
 
     fn socket(&self) -> PathBuf {
         self.dir.path().join("control.sock")
-    }
-
-    fn serve(&self) {
-        let control = Control {
-            service: Arc::clone(&self.service),
-            metrics: Arc::new(Metrics::new(1)),
-            connections: Arc::new(Connections::new(1)),
-            clock: self.clock,
-            started: clock::boot(),
-            reloads: mpsc::channel(1).0,
-        };
-        let path = self.socket();
-        let (ready, bound) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(async {
-                let socket = bind(&path).unwrap();
-                ready.send(()).unwrap();
-                serve(socket, Arc::new(control)).await;
-            });
-        });
-        bound.recv().unwrap();
     }
 
     /// So many seconds before now.
