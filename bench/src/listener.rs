@@ -1,8 +1,10 @@
-//! Who listens on an address: found through `/proc/net/tcp` and its like, and the sockets that processes
+//! Who listens on an address, and that process bound to a CPU: found through `/proc/net/tcp` and its like, and the sockets that processes
 //! hold. Source: proc_pid_net(5).
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::process::{Pinned, Process};
 
 /// How one comes to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ impl Transport {
 
 /// The process that listens on `address`, if it can be seen: one's own, or any for root. With
 /// several (a parent that forks workers), the one with the lowest number.
-pub(crate) fn process_on(transport: Transport, address: SocketAddr) -> Option<u32> {
+fn process_on(transport: Transport, address: SocketAddr) -> Option<u32> {
     let rows = |table: String| {
         let rows = table.lines().skip(1).filter_map(|line| Row::parse(line, transport));
         rows.collect::<Vec<_>>()
@@ -47,6 +49,32 @@ pub(crate) fn process_on(transport: Transport, address: SocketAddr) -> Option<u3
         .collect();
     processes.sort_unstable();
     processes.into_iter().find(|&process| holds_any(process, &sockets))
+}
+
+/// The process of a server that runs already, found by its port if need be, and bound to one CPU as long
+/// as it is measured. What can't be had is said.
+pub(crate) fn bound_to(
+    cpu: usize,
+    transport: Transport,
+    address: SocketAddr,
+    process: Option<Process>,
+) -> (Option<Process>, Option<Pinned>) {
+    let process = process.or_else(|| process_on(transport, address).map(Process::new));
+    let pinned = match process.map(|process| process.pin(cpu)) {
+        Some(Ok(pinned)) => Some(pinned),
+        Some(Err(error)) => {
+            eprintln!("xgrey-bench: {address} stays on the CPUs it has: {error:#}");
+            None
+        }
+        None => {
+            eprintln!(
+                "xgrey-bench: no process is seen to listen on {address}, so its CPU time and memory \
+                 are unknown and it stays on the CPUs it has"
+            );
+            None
+        }
+    };
+    (process, pinned)
 }
 
 fn holds_any(process: u32, sockets: &[u64]) -> bool {

@@ -192,14 +192,9 @@ fn servers(
             running(cpu, None, address, process, traffic()).context("--server")?
         }
         (None, Some(command)) => {
-            let port = process::free_port()?;
-            let line = format!("exec {}", command.replace("{port}", &port.to_string()));
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
-            let command = ["sh".as_ref(), "-c".as_ref(), line.as_ref()];
             let output = directory.join("server.output");
-            let started =
-                Started::command(cpu, &command, address, process::takes_connections, output)
-                    .context("--spawn")?;
+            let started = Started::line(cpu, command, process::takes_connections, output)
+                .context("--spawn")?;
             let name = started.process().name();
             of_ours(name.unwrap_or_else(|| "server".to_owned()), started, traffic())
         }
@@ -246,22 +241,7 @@ fn running(
 ) -> anyhow::Result<Server> {
     TcpStream::connect_timeout(&address, Duration::from_secs(5))
         .with_context(|| format!("connect to {address}"))?;
-    let process =
-        process.or_else(|| listener::process_on(Transport::Tcp, address).map(Process::new));
-    let pinned = match process.map(|process| process.pin(cpu)) {
-        Some(Ok(pinned)) => Some(pinned),
-        Some(Err(error)) => {
-            eprintln!("xgrey-bench: {address} stays on the CPUs it has: {error:#}");
-            None
-        }
-        None => {
-            eprintln!(
-                "xgrey-bench: no process is seen to listen on {address}, so its CPU time and memory \
-                 are unknown and it stays on the CPUs it has"
-            );
-            None
-        }
-    };
+    let (process, pinned) = listener::bound_to(cpu, Transport::Tcp, address, process);
     Ok(Server {
         name: name.or_else(|| process?.name()).unwrap_or_else(|| address.to_string()),
         address,
@@ -374,20 +354,13 @@ fn measure(options: &Options, server: &mut Server, connections: usize) -> anyhow
     let resident_bytes = server.process.and_then(Process::resident_bytes);
     let errors = warm_up.errors.plus(tally.errors).plus(load.finish(traffic)?);
     check(server)?;
-    let at = |percent| tally.latency.value_at_quantile(percent / 100.0);
     Ok(Sample {
         server: 0,
         connections,
         round: 0,
         seconds,
         replies: tally.replies,
-        latency: Latency {
-            p50_ns: at(50.0),
-            p90_ns: at(90.0),
-            p99_ns: at(99.0),
-            p999_ns: at(99.9),
-            max_ns: tally.latency.max(),
-        },
+        latency: Latency::of(&tally.latency),
         server_used: process::used_between(&server_cpu, &server_cpu_after),
         load_used: process::used_between(&load_cpu, &load_cpu_after),
         resident_bytes,

@@ -311,6 +311,20 @@ impl Started {
         Self::start(launch, address, probe, output)
     }
 
+    /// The same for a line that a shell reads, with the port to listen on in place of `{port}`.
+    pub(crate) fn line(
+        cpu: usize,
+        line: &str,
+        probe: Probe,
+        output: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let line = format!("exec {}", line.replace("{port}", &port.to_string()));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let command = ["sh".as_ref(), "-c".as_ref(), line.as_ref()];
+        Self::command(cpu, &command, address, probe, output)
+    }
+
     fn start(
         mut command: Command,
         address: SocketAddr,

@@ -5,7 +5,9 @@
 //! their median taken: the machine's speed may drift from round to round.
 
 mod goals;
+mod rounds;
 mod text;
+pub(crate) mod words;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,7 @@ use crate::machine::Machine;
 use crate::process::Used;
 
 pub(crate) use goals::Goal;
+pub(crate) use rounds::{Busy, InRound, Latency, Spread, together};
 
 /// What was measured of one server in one round with one number of connections.
 #[derive(Clone, Debug)]
@@ -38,6 +41,20 @@ pub(crate) struct Sample {
     pub(crate) errors: Errors,
 }
 
+impl InRound for Sample {
+    fn round(&self) -> usize {
+        self.round
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    fn used(&self) -> [Option<Used>; 2] {
+        [self.server_used, self.load_used]
+    }
+}
+
 impl Sample {
     fn requests_per_second(&self) -> f64 {
         if self.seconds > 0.0 { self.replies as f64 / self.seconds } else { 0.0 }
@@ -50,40 +67,6 @@ impl Sample {
 
     fn p99(&self) -> Option<f64> {
         (self.replies > 0).then_some(self.latency.p99_ns as f64)
-    }
-}
-
-/// Latencies in nanoseconds: so many percent of the requests took no longer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Latency {
-    pub(crate) p50_ns: u64,
-    pub(crate) p90_ns: u64,
-    pub(crate) p99_ns: u64,
-    pub(crate) p999_ns: u64,
-    pub(crate) max_ns: u64,
-}
-
-/// A number over several rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
-}
-
-impl Spread {
-    /// Over these numbers; none without any.
-    pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut numbers: Vec<f64> = numbers.into_iter().collect();
-        numbers.sort_by(f64::total_cmp);
-        let (&min, &max) = (numbers.first()?, numbers.last()?);
-        let middle = numbers.len() / 2;
-        let median = if numbers.len() % 2 == 1 {
-            numbers[middle]
-        } else {
-            f64::midpoint(numbers[middle - 1], numbers[middle])
-        };
-        Some(Self { median, min, max })
     }
 }
 
@@ -152,13 +135,8 @@ pub(crate) struct Row {
     /// Medians over the rounds, but the highest of the maxima.
     pub(crate) latency: Latency,
     pub(crate) p99_ratio: Option<Spread>,
-    /// Which part of the time the server, and the load generator, ran.
-    pub(crate) server_busy: Option<f64>,
-    pub(crate) load_busy: Option<f64>,
-    /// Which part of the time they were ready to run and their CPU did something else, in the worst
-    /// round: what else the machine was doing.
-    pub(crate) server_waited: Option<f64>,
-    pub(crate) load_waited: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) busy: Busy,
     pub(crate) resident_bytes: Option<u64>,
     pub(crate) replies: u64,
     pub(crate) actions: BTreeMap<String, u64>,
@@ -210,19 +188,6 @@ impl Report {
     }
 }
 
-/// What divides two servers' samples of the same round.
-fn ratios(
-    of: &[&Sample],
-    to: &[&Sample],
-    number: impl Fn(&Sample) -> Option<f64>,
-) -> Option<Spread> {
-    Spread::of(of.iter().filter_map(|sample| {
-        let reference = to.iter().find(|reference| reference.round == sample.round)?;
-        let (number, reference) = (number(sample)?, number(reference)?);
-        (reference > 0.0).then(|| number / reference)
-    }))
-}
-
 fn row(
     server: usize,
     connections: usize,
@@ -236,25 +201,7 @@ fn row(
             .collect()
     };
     let (rounds, null) = (select(server), select(0));
-    let to_null = |number: fn(&Sample) -> Option<f64>| ratios(&rounds, &null, number);
-    let median = |number: &dyn Fn(&Sample) -> Option<f64>| {
-        Spread::of(rounds.iter().filter_map(|sample| number(sample))).map(|spread| spread.median)
-    };
-    let quantile = |number: fn(&Latency) -> u64| {
-        median(&|sample| (sample.replies > 0).then(|| number(&sample.latency) as f64))
-            .map_or(0, |ns| ns.round() as u64)
-    };
-    let part = |of: fn(&Sample) -> Option<Used>, ns: fn(Used) -> u64| {
-        Spread::of(rounds.iter().filter_map(|sample| {
-            Some(ns(of(sample)?) as f64 / 1e9 / sample.seconds).filter(|part| part.is_finite())
-        }))
-    };
-    let ran = |of| part(of, |used| used.ran_ns).map(|part| part.median);
-    let waited = |of| part(of, |used| used.waited_ns).map(|part| part.max);
-    let mut actions = BTreeMap::new();
-    for (action, count) in rounds.iter().flat_map(|sample| &sample.actions) {
-        *actions.entry(action.clone()).or_insert(0) += count;
-    }
+    let to_null = |number: fn(&Sample) -> Option<f64>| Spread::of_ratios(&rounds, &null, number);
     Some(Row {
         connections,
         server: servers.get(server)?.name.clone(),
@@ -262,27 +209,18 @@ fn row(
         requests_per_second: Spread::of(rounds.iter().map(|sample| sample.requests_per_second()))?,
         rate_ratio: to_null(|sample| Some(sample.requests_per_second())),
         tested_rate_ratio: (server > 1)
-            .then(|| ratios(&select(1), &rounds, |sample| Some(sample.requests_per_second())))
+            .then(|| Spread::of_ratios(&select(1), &rounds, |it| Some(it.requests_per_second())))
             .flatten(),
         cpu_micros_per_request: Spread::of(
             rounds.iter().filter_map(|sample| sample.cpu_micros_per_request()),
         ),
         cpu_ratio: to_null(Sample::cpu_micros_per_request),
-        latency: Latency {
-            p50_ns: quantile(|latency| latency.p50_ns),
-            p90_ns: quantile(|latency| latency.p90_ns),
-            p99_ns: quantile(|latency| latency.p99_ns),
-            p999_ns: quantile(|latency| latency.p999_ns),
-            max_ns: rounds.iter().map(|sample| sample.latency.max_ns).max()?,
-        },
+        latency: Latency::over(rounds.iter().map(|it| (it.latency, it.replies)))?,
         p99_ratio: to_null(Sample::p99),
-        server_busy: ran(|sample| sample.server_used),
-        load_busy: ran(|sample| sample.load_used),
-        server_waited: waited(|sample| sample.server_used),
-        load_waited: waited(|sample| sample.load_used),
+        busy: Busy::over(&rounds),
         resident_bytes: rounds.last()?.resident_bytes,
         replies: rounds.iter().map(|sample| sample.replies).sum(),
-        actions,
+        actions: together(rounds.iter().map(|sample| &sample.actions)),
         errors: rounds.iter().map(|sample| sample.errors).fold(Errors::default(), Errors::plus),
     })
 }

@@ -239,20 +239,13 @@ fn measure(options: &Options, server: &mut Server, case: Case) -> anyhow::Result
 
     let rest = load.finish(&asking)?;
     server.check()?;
-    let at = |percent| tally.latency.value_at_quantile(percent / 100.0);
     Ok(Sample {
         case,
         server: 0,
         round: 0,
         seconds,
         answers: tally.answers,
-        latency: Latency {
-            p50_ns: at(50.0),
-            p90_ns: at(90.0),
-            p99_ns: at(99.0),
-            p999_ns: at(99.9),
-            max_ns: tally.latency.max(),
-        },
+        latency: Latency::of(&tally.latency),
         server_used: process::used_between(&server_cpu, &server_cpu_after),
         load_used: process::used_between(&load_cpu, &load_cpu_after),
         resident_bytes: process.and_then(Process::resident_bytes),

@@ -11,20 +11,18 @@ use serde::Serialize;
 use super::batch::{self, Inbox, Outbox};
 use super::datagram::{Type, read_answer};
 use super::load::{Errors, Said};
-use super::questions::{Kind, Questions};
+use super::questions::Kind;
 use super::{Options, report, servers};
 use crate::clock;
 use crate::machine::{Machine, random_seed};
 use crate::publish::{Published, progress};
-use crate::report::DecisionLog;
+use crate::report::words;
 use crate::units;
 
 /// How long the server is held.
 const HELD: Duration = Duration::from_secs(1);
 /// How long nothing may come until no more is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Known tuples: some.
-const KNOWN: u64 = 60_000;
 
 /// What has come of it.
 #[derive(Clone, Debug, Serialize)]
@@ -52,11 +50,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Published> {
     let seed = options.seed.unwrap_or_else(random_seed);
     let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
-    let log = options.decision_log.unwrap_or(DecisionLog::Off);
-    let known = options.tuples.first().copied().unwrap_or(KNOWN);
-    let asked = Questions::new(seed, known);
-    let (mut server, _) =
-        servers::product(options.server_cpu, directory.path(), log, asked, known)?;
+    let (mut server, _) = servers::product_alone(options, seed, directory.path())?;
     progress("a burst");
     let (socket, room) = batch::connect(server.address, PATIENCE)?;
     if room.datagrams() < usize::from(questions) {
@@ -183,7 +177,7 @@ impl Report {
         let _ = writeln!(
             out,
             "{} questions of a burst of {} lost: {}, wanted 0 ({who})",
-            report::word(self.met),
+            words::met(Some(self.met)),
             count(self.questions.into()),
             count(self.errors.lost)
         );

@@ -25,14 +25,12 @@ use crate::machine::{Machine, random_seed};
 use crate::process::{self, Process, Used};
 use crate::product;
 use crate::publish::{Published, progress};
-use crate::report::DecisionLog;
+use crate::report::words;
 use crate::request::{GOLDEN, scramble};
 use crate::units;
 
 /// Good questions that are out at once.
 const OUTSTANDING: usize = 100;
-/// Known tuples, before the flood.
-const KNOWN: u64 = 60_000;
 /// The longest datagram of the flood: more than fits a packet of most networks.
 const LONGEST_BYTES: usize = 4_000;
 /// How often the flood's thread sends what is due.
@@ -194,11 +192,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Published> {
     let seed = options.seed.unwrap_or_else(random_seed);
     let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
-    let log = options.decision_log.unwrap_or(DecisionLog::Off);
-    let known = options.tuples.first().copied().unwrap_or(KNOWN);
-    let asked = Questions::new(seed, known);
-    let (mut server, place) =
-        servers::product(options.server_cpu, directory.path(), log, asked, known)?;
+    let (mut server, place) = servers::product_alone(options, seed, directory.path())?;
     let before = Counted::of(&product::stats(&place)?)?;
     progress("a flood");
 
@@ -348,7 +342,7 @@ impl Report {
         let _ = writeln!(
             out,
             "{} good questions lost beside the flood: {}, wanted 0; other errors {}",
-            report::word(self.errors.total() == 0),
+            words::met(Some(self.errors.total() == 0)),
             count(self.errors.lost),
             count(self.errors.total() - self.errors.lost)
         );
@@ -356,7 +350,7 @@ impl Report {
             let _ = writeln!(
                 out,
                 "{} counted as {what}: {} of {}",
-                report::word(sent == counted),
+                words::met(Some(sent == counted)),
                 count(*counted),
                 count(*sent)
             );

@@ -12,18 +12,14 @@ use super::questions::Kind;
 use super::servers::Facts;
 use crate::machine::Machine;
 use crate::process::Used;
-use crate::report::{DecisionLog, Latency, Spread};
+use crate::report::words::{self, UNKNOWN};
+use crate::report::{Busy, DecisionLog, InRound, Latency, Spread, together};
 use crate::units;
 
 /// The lowest share of the null server's questions/s.
 const RATE_MIN: f64 = 0.85;
 /// The same for new tuples, one question at a time: each costs a write to the journal.
 const RATE_ALONE_MIN: f64 = 0.6;
-/// From this share on the load generator's CPU may be what limits the rate.
-const LOAD_BUSY: f64 = 0.97;
-/// From this part of the time on that a CPU did other work, the figures say more about that work.
-const DISTURBED: f64 = 0.02;
-
 /// What is measured: each server in each of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Case {
@@ -64,6 +60,20 @@ pub(super) struct Sample {
     pub(super) resident_bytes: Option<u64>,
     pub(super) said: BTreeMap<String, u64>,
     pub(super) errors: Errors,
+}
+
+impl InRound for Sample {
+    fn round(&self) -> usize {
+        self.round
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    fn used(&self) -> [Option<Used>; 2] {
+        [self.server_used, self.load_used]
+    }
 }
 
 impl Sample {
@@ -111,12 +121,8 @@ pub(super) struct Row {
     /// Medians over the rounds, but the highest of the maxima.
     pub(super) latency: Latency,
     pub(super) p99_ratio: Option<Spread>,
-    /// Which part of the time the server, and the load, ran.
-    pub(super) server_busy: Option<f64>,
-    pub(super) load_busy: Option<f64>,
-    /// Which part of the time they were ready to run and their CPU did something else, in the worst round.
-    pub(super) server_waited: Option<f64>,
-    pub(super) load_waited: Option<f64>,
+    #[serde(flatten)]
+    pub(super) busy: Busy,
     pub(super) resident_bytes: Option<u64>,
     pub(super) answers: u64,
     pub(super) said: BTreeMap<String, u64>,
@@ -188,7 +194,7 @@ impl Report {
             let _ = writeln!(
                 out,
                 "{} questions/s, {}: {measured} × null, wanted at least {}{why}",
-                word(goal.met),
+                words::met(Some(goal.met)),
                 goal.case,
                 goal.at_least
             );
@@ -205,65 +211,29 @@ impl Report {
     }
 }
 
-/// How a goal's line begins.
-pub(super) const fn word(met: bool) -> &'static str {
-    if met { "met     " } else { "MISSED  " }
-}
-
 fn row(case: Case, server: usize, names: &[String], samples: &[Sample]) -> Option<Row> {
     let of = |server: usize| -> Vec<&Sample> {
         samples.iter().filter(|sample| sample.case == case && sample.server == server).collect()
     };
     let (rounds, null) = (of(server), of(0));
-    // Within a round: the machine's speed may drift from round to round.
-    let to_null = |number: fn(&Sample) -> Option<f64>| {
-        Spread::of(rounds.iter().filter_map(|sample| {
-            let reference = null.iter().find(|null| null.round == sample.round)?;
-            let (number, reference) = (number(sample)?, number(reference)?);
-            (reference > 0.0).then(|| number / reference)
-        }))
-    };
-    let over = |number: &dyn Fn(&Sample) -> Option<f64>| {
+    let to_null = |number: fn(&Sample) -> Option<f64>| Spread::of_ratios(&rounds, &null, number);
+    let over = |number: fn(&Sample) -> Option<f64>| {
         Spread::of(rounds.iter().filter_map(|sample| number(sample)))
     };
-    let quantile = |number: fn(&Latency) -> u64| {
-        let of = |sample: &Sample| (sample.answers > 0).then(|| number(&sample.latency) as f64);
-        over(&of).map_or(0, |spread| spread.median.round() as u64)
-    };
-    let part = |of: fn(&Sample) -> Option<Used>, ns: fn(Used) -> u64| {
-        over(&|sample| {
-            Some(ns(of(sample)?) as f64 / 1e9 / sample.seconds).filter(|part| part.is_finite())
-        })
-    };
-    let ran = |of| part(of, |used| used.ran_ns).map(|part| part.median);
-    let waited = |of| part(of, |used| used.waited_ns).map(|part| part.max);
-    let mut said = BTreeMap::new();
-    for (answer, count) in rounds.iter().flat_map(|sample| &sample.said) {
-        *said.entry(answer.clone()).or_insert(0) += count;
-    }
     Some(Row {
         case,
         server: names.get(server)?.clone(),
         server_index: server,
-        questions_per_second: over(&Sample::rate)?,
+        questions_per_second: over(Sample::rate)?,
         rate_ratio: to_null(Sample::rate),
-        cpu_micros_per_question: over(&Sample::cpu_micros),
+        cpu_micros_per_question: over(Sample::cpu_micros),
         cpu_ratio: to_null(Sample::cpu_micros),
-        latency: Latency {
-            p50_ns: quantile(|latency| latency.p50_ns),
-            p90_ns: quantile(|latency| latency.p90_ns),
-            p99_ns: quantile(|latency| latency.p99_ns),
-            p999_ns: quantile(|latency| latency.p999_ns),
-            max_ns: rounds.iter().map(|sample| sample.latency.max_ns).max()?,
-        },
+        latency: Latency::over(rounds.iter().map(|it| (it.latency, it.answers)))?,
         p99_ratio: to_null(Sample::p99),
-        server_busy: ran(|sample| sample.server_used),
-        load_busy: ran(|sample| sample.load_used),
-        server_waited: waited(|sample| sample.server_used),
-        load_waited: waited(|sample| sample.load_used),
+        busy: Busy::over(&rounds),
         resident_bytes: rounds.last()?.resident_bytes,
         answers: rounds.iter().map(|sample| sample.answers).sum(),
-        said,
+        said: together(rounds.iter().map(|sample| &sample.said)),
         errors: rounds.iter().map(|sample| sample.errors).fold(Errors::default(), Errors::plus),
     })
 }
@@ -292,22 +262,18 @@ fn goal(row: &Row) -> Goal {
 
 fn head(report: &Report, out: &mut String) {
     let (machine, method) = (&report.machine, &report.method);
-    let log = match method.decision_log {
-        Some(DecisionLog::On) => "; decision log on, to a file",
-        Some(DecisionLog::Off) => "; decision log off",
-        None => "",
-    };
     let _ = writeln!(out, "{machine}");
     let _ = writeln!(
         out,
         "X-Grey's protocol over UDP, closed loop; {} s after {} s of warm-up, medians of {} rounds \
-         (lowest–highest); servers on CPU {}, load on CPU {}; seed {}{log}",
+         (lowest–highest); servers on CPU {}, load on CPU {}; seed {}{}",
         method.seconds,
         method.warm_up_seconds,
         method.rounds,
         method.server_cpu,
         method.load_cpu,
-        method.seed
+        method.seed,
+        words::decision_log(method.decision_log)
     );
 }
 
@@ -338,13 +304,13 @@ fn table(rows: &[Row]) -> Table {
             units::grouped(row.case.outstanding as f64),
             row.server.clone(),
             units::grouped(row.questions_per_second.median),
-            range(row, row.rate_ratio),
+            words::to_null(row.server_index, row.rate_ratio),
             cpu.unwrap_or_else(|| UNKNOWN.to_owned()),
-            range(row, row.cpu_ratio),
+            words::to_null(row.server_index, row.cpu_ratio),
             p50,
             p99,
             max,
-            row.resident_bytes.map_or_else(|| UNKNOWN.to_owned(), units::memory),
+            words::memory(row.resident_bytes),
         ]);
     }
     for (index, column) in table.column_iter_mut().enumerate() {
@@ -355,23 +321,8 @@ fn table(rows: &[Row]) -> Table {
     table
 }
 
-/// What stands where a number could not be had.
-const UNKNOWN: &str = "–";
-
-fn range(row: &Row, ratio: Option<Spread>) -> String {
-    match ratio {
-        // It is the measure itself.
-        Some(_) if row.server_index == 0 => "1".to_owned(),
-        Some(Spread { median, min, max }) => {
-            format!("{} ({}–{})", units::ratio(median), units::ratio(min), units::ratio(max))
-        }
-        None => UNKNOWN.to_owned(),
-    }
-}
-
 fn notes(report: &Report, out: &mut String) {
     for server in &report.servers {
-        let memory = |bytes: Option<u64>| bytes.map_or_else(|| UNKNOWN.to_owned(), units::memory);
         let _ = writeln!(
             out,
             "{} ({}{}), {} known tuples: asked about {} new ones; resident {} before, {} after",
@@ -380,66 +331,32 @@ fn notes(report: &Report, out: &mut String) {
             if server.pinned { "" } else { ", NOT bound to the servers' CPU" },
             units::grouped(server.known_tuples as f64),
             units::grouped(server.new_tuples as f64),
-            memory(server.resident_bytes_before),
-            memory(server.resident_bytes_after),
+            words::memory(server.resident_bytes_before),
+            words::memory(server.resident_bytes_after),
         );
     }
     out.push('\n');
     for row in &report.rows {
-        let said: Vec<String> = (row.said.iter())
-            .map(|(answer, &count)| {
-                format!("{answer} {:.1} %", count as f64 * 100.0 / row.answers as f64)
-            })
-            .collect();
-        let said = if said.is_empty() { "no answers".to_owned() } else { said.join(", ") };
         let _ = writeln!(
             out,
-            "{}, {}: {said}; {}{}",
+            "{}, {}: {}; {}{}",
             row.case,
             row.server,
-            cpu(row),
+            words::shares(&row.said, row.answers, "no answers"),
+            words::busy(&row.busy),
             errors(row.errors)
         );
     }
 }
 
-/// How busy both sides were, and what that means for the figures.
-fn cpu(row: &Row) -> String {
-    let percent = |part: Option<f64>| {
-        part.map_or_else(|| UNKNOWN.to_owned(), |part| format!("{:.0} %", part * 100.0))
-    };
-    let mut text =
-        format!("CPU busy: server {}, load {}", percent(row.server_busy), percent(row.load_busy));
-    if row.load_busy.is_some_and(|busy| busy >= LOAD_BUSY)
-        && row.server_busy.is_some_and(|busy| busy < LOAD_BUSY)
-    {
-        text.push_str(" (the load limits the rate: compare CPU times)");
-    }
-    let disturbed = |part: Option<f64>| part.is_some_and(|part| part >= DISTURBED);
-    if disturbed(row.server_waited) || disturbed(row.load_waited) {
-        let _ = write!(
-            text,
-            "; DISTURBED by other work on the machine: server waited {}, load {} of a round",
-            percent(row.server_waited),
-            percent(row.load_waited)
-        );
-    }
-    text
-}
-
 /// What went wrong; nothing if nothing did.
 pub(super) fn errors(errors: Errors) -> String {
-    let counts: Vec<String> = [
+    words::errors([
         (errors.lost, "without an answer in time"),
         (errors.wrong, "wrong answers"),
         (errors.stray, "answers to nothing"),
         (errors.refused, "not taken by the kernel"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{} {what}", units::grouped(count as f64)))
-    .collect();
-    if counts.is_empty() { String::new() } else { format!("; ERRORS: {}", counts.join(", ")) }
+    ])
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use super::questions::{Questions, Tuple};
 use super::{Options, prepare};
 use crate::clock;
 use crate::listener::{self, Transport};
-use crate::process::{self, Pinned, Process, Started};
+use crate::process::{Pinned, Process, Started};
 use crate::product;
 use crate::publish::progress;
 use crate::report::DecisionLog;
@@ -27,6 +27,8 @@ use crate::units;
 
 /// What the xgrey of this build is called in the report.
 pub(super) const PRODUCT: &str = "xgrey";
+/// Tuples that a server knows which is measured by itself.
+const KNOWN: u64 = 60_000;
 /// Commands that are out at once while a server is told of tuples.
 const TELLING: usize = 32;
 /// How long telling may take.
@@ -84,21 +86,7 @@ impl Server {
         if !answers(address) {
             bail!("nobody answers on {address}");
         }
-        let process =
-            process.or_else(|| listener::process_on(Transport::Udp, address).map(Process::new));
-        let pinned = match process.map(|process| process.pin(cpu)) {
-            Some(Ok(pinned)) => Some(pinned),
-            Some(Err(error)) => {
-                eprintln!("xgrey-bench: {address} stays on the CPUs it has: {error:#}");
-                None
-            }
-            None => {
-                eprintln!(
-                    "xgrey-bench: no process is seen on {address}, so its CPU time is unknown"
-                );
-                None
-            }
-        };
+        let (process, pinned) = listener::bound_to(cpu, Transport::Udp, address, process);
         Ok(Self {
             name: name.or_else(|| process?.name()).unwrap_or_else(|| address.to_string()),
             address,
@@ -204,7 +192,8 @@ impl<'a> Servers<'a> {
                     .context("--server")?
             }
             (None, Some(command)) => {
-                let started = spawn(cpu, command, self.directory).context("--spawn")?;
+                let output = self.directory.join("server.output");
+                let started = Started::line(cpu, command, answers, output).context("--spawn")?;
                 let name = started.process().name().unwrap_or_else(|| "server".to_owned());
                 Server::of_ours(&name, started, questions.clone())
             }
@@ -245,12 +234,15 @@ pub(super) fn product(
     Ok((Server::of_ours(PRODUCT, started, questions), directory))
 }
 
-fn spawn(cpu: usize, command: &str, directory: &Path) -> anyhow::Result<Started> {
-    let port = process::free_port()?;
-    let line = format!("exec {}", command.replace("{port}", &port.to_string()));
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let command = ["sh".as_ref(), "-c".as_ref(), line.as_ref()];
-    Started::command(cpu, &command, address, answers, directory.join("server.output"))
+/// Starts the xgrey of this build by itself, knowing as many tuples as was asked for, or some.
+pub(super) fn product_alone(
+    options: &Options,
+    seed: u64,
+    directory: &Path,
+) -> anyhow::Result<(Server, PathBuf)> {
+    let log = options.decision_log.unwrap_or(DecisionLog::Off);
+    let known = options.tuples.first().copied().unwrap_or(KNOWN);
+    product(options.server_cpu, directory, log, Questions::new(seed, known), known)
 }
 
 /// Whether a server answers a no-op.

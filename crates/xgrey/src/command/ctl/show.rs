@@ -78,7 +78,7 @@ fn stats(stats: &Stats) -> String {
     let Stats { x_grey, started, now, uptime_seconds, .. } = stats;
     let running = Secs::new(u32::try_from(*uptime_seconds).unwrap_or(u32::MAX));
     let mut out = format!("from {started} to {now}, running for {running}\n");
-    for (name, rows) in blocks(x_grey).iter().map(|(name, rows)| (name, rows.as_slice())) {
+    for (name, rows) in &blocks(x_grey) {
         let _ = writeln!(out);
         out += &block((name, rows));
     }
