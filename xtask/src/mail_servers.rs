@@ -16,8 +16,10 @@ use crate::command::{capture, is_installed, read, run};
 use crate::workspace::Workspace;
 
 /// Programs the tests start, with the packages they come in.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("swaks", "swaks"),
+    // Sendmail's configuration is made by it.
+    ("m4", "m4"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
@@ -28,8 +30,11 @@ const PROGRAMS: [(&str, &str); 8] = [
 ];
 
 /// Folders below `target/mta`, with the packages unpacked into each.
-const UNPACKED: [(&str, &[&str]); 2] =
-    [("postfix", &["postfix"]), ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"])];
+const UNPACKED: [(&str, &[&str]); 3] = [
+    ("postfix", &["postfix"]),
+    ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"]),
+    ("sendmail", &["sendmail-bin", "sendmail-base", "sendmail-cf", "sensible-mda"]),
+];
 
 /// Installs and unpacks what is missing.
 ///
