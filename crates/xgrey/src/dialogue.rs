@@ -139,7 +139,7 @@ impl Dialogue {
     pub(crate) fn new(terms: Terms, limits: Limits) -> Self {
         match terms.protocol {
             Protocol::Postfix => Self::postfix(limits),
-            Protocol::Milter => Self::Milter(Box::new(milter::Dialogue::new(terms, limits))),
+            Protocol::Milter => Self::Milter(Box::new(milter::Dialogue::new(limits))),
             Protocol::Greylistd => {
                 Self::Greylistd(Box::new(greylistd::Dialogue::new(terms, limits)))
             }
