@@ -20,6 +20,7 @@
 //! | `store.rs` | the subcommand `store`: the table of tuples, filled, measured and checked |
 //! | `recovery.rs` | the subcommand `recovery`: a state directory made, and opened from a cold disk |
 //! | `x_grey.rs` | the subcommand `x-grey`: X-Grey's protocol over UDP; floods and bursts |
+//! | `milter.rs` | the subcommand `milter`: whole sessions of the milter protocol |
 //! | `state.rs` | a store's state directory, and the threads that look after it |
 //! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
@@ -27,6 +28,7 @@ mod clock;
 mod listener;
 mod load;
 mod machine;
+mod milter;
 mod null;
 mod policy;
 mod process;
@@ -67,6 +69,14 @@ enum Command {
     /// Without --server or --spawn, the xgrey of the same build is started in a directory of its
     /// own, in which so many tuples are known already.
     XGrey(Box<x_grey::Options>),
+    /// Whole sessions of the milter protocol, as ratios to a null milter in the same run
+    ///
+    /// The xgrey of the same build is started in a directory of its own, with an embargo of one second. A session is
+    /// a connection, a negotiation, a message to one recipient, and what follows from the answer.
+    Milter(Box<milter::Options>),
+    /// The null milter: agrees to what xgrey agrees to, and continues
+    #[command(hide = true)]
+    NullMilter,
     /// The store itself, in simulated time: filled to a number of tuples, measured at each level on the
     /// way and checked
     ///
@@ -97,6 +107,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Policy(options) => policy::run(&options),
         Command::XGrey(options) => x_grey::run(&options),
+        Command::Milter(options) => milter::run(&options),
+        Command::NullMilter => milter::null::run(),
         Command::NullXGrey(options) => x_grey::null(&options),
         Command::Store(options) => store::run(&options),
         Command::Recovery(options) => recovery::run(&options),

@@ -276,6 +276,13 @@ impl Started {
         Self::with_socket(cpu, "null", listener.into(), address, takes_connections, output)
     }
 
+    /// Starts the null milter likewise.
+    pub(crate) fn null_milter(cpu: usize, output: PathBuf) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        Self::with_socket(cpu, "null-milter", listener.into(), address, takes_connections, output)
+    }
+
     /// Starts the null server of X-Grey's protocol likewise.
     pub(crate) fn null_x_grey(cpu: usize, probe: Probe, output: PathBuf) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
