@@ -105,7 +105,7 @@ fn configuration(home: &str, address: SocketAddr, milter: &str) -> String {
         "divert(0)dnl
 VERSIONID(`xgrey')
 OSTYPE(`debian')dnl
-define(`confDONT_BLAME_SENDMAIL', `GroupWritableDirPathSafe,WorldWritableDirPathSafe,AssumeSafeChown')dnl
+define(`confDONT_BLAME_SENDMAIL', `GroupWritableDirPathSafe,AssumeSafeChown')dnl
 define(`QUEUE_DIR', `{home}/queue')dnl
 define(`STATUS_FILE', `{home}/statistics')dnl
 define(`HELP_FILE', `{home}/helpfile')dnl
