@@ -12,6 +12,9 @@ use crate::smtp::Session;
 use crate::wait::until;
 use crate::world::{self, Attempt, Mail, NOBODY};
 
+/// The folder of a test's place that Sendmail sees as `/run/xgrey`.
+pub(crate) const SOCKETS: &str = "sockets";
+
 /// A running Sendmail with one SMTP listener.
 pub(crate) struct Sendmail {
     _namespace: Namespace,
@@ -21,7 +24,7 @@ pub(crate) struct Sendmail {
 
 impl Sendmail {
     /// Starts Sendmail with the line that an admin pastes into `sendmail.mc`; `milter` is where xgrey
-    /// listens, as Sendmail writes it (`inet:9992@127.0.0.1`, `local:/path`).
+    /// listens, as Sendmail writes it (`inet:9992@127.0.0.1`, `local:/run/xgrey/milter.sock`).
     pub(crate) fn start(place: &Place, milter: &str) -> Self {
         let address = Place::address();
         let home = place.make_folder("sendmail");
@@ -39,8 +42,13 @@ impl Sendmail {
         );
         let deliver = fs::Permissions::from_mode(0o755);
         fs::set_permissions(home.join("deliver"), deliver).unwrap();
+        // Sendmail refuses a socket below a folder that everybody may write to, such as /tmp.
+        let sockets = place.make_folder(SOCKETS);
+        let sockets = sockets.to_str().unwrap();
         let first = format!(
-            "m4 -D_CF_DIR_=/usr/share/sendmail/cf/ /usr/share/sendmail/cf/m4/cf.m4 {home_text}/xg.mc \
+            "mkdir -p /run/xgrey
+             mount --bind {sockets} /run/xgrey
+             m4 -D_CF_DIR_=/usr/share/sendmail/cf/ /usr/share/sendmail/cf/m4/cf.m4 {home_text}/xg.mc \
              > {home_text}/xg.cf"
         );
         let inside = Inside {
@@ -128,7 +136,7 @@ define(`confDELIVERY_MODE', `background')dnl
 FEATURE(`no_default_msa')dnl
 FEATURE(`nocanonify')dnl
 FEATURE(`accept_unresolvable_domains')dnl
-DAEMON_OPTIONS(`Family=inet, Name=MTA, Addr={ip}, Port={port}')dnl
+DAEMON_OPTIONS(`Family=inet, Name=MTA, Addr={ip}, Port={port}, Listen=100')dnl
 RELAY_DOMAIN(`example.org')dnl
 {filter}
 LOCAL_CONFIG
