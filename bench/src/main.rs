@@ -72,7 +72,7 @@ enum Command {
     /// Whole sessions of the milter protocol, as ratios to a null milter in the same run
     ///
     /// The xgrey of the same build is started in a directory of its own, with an embargo of one second. A session is
-    /// a connection, a negotiation, a message to one recipient, and what follows from the answer.
+    /// a connection, a negotiation, a message to two recipients, its end, and the connection's.
     Milter(Box<milter::Options>),
     /// The null milter: agrees to what xgrey agrees to, and continues
     #[command(hide = true)]
