@@ -236,6 +236,7 @@ impl Server {
         listeners.replace(&listen, &listen_x_grey).await?;
         let socket = control::server::bind(&control_socket)?;
         tokio::spawn(control::server::serve(socket, Arc::new(control)));
+        let summary = summary.with_live_rules(service.live_rules());
         say(&format!("{summary}\n"));
         let server = Self {
             config_path: args.config.clone(),

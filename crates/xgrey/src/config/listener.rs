@@ -13,7 +13,7 @@ use super::mistake::Mistake;
 use super::reader::{Notes, Word, Words};
 use super::surroundings::Surroundings;
 use super::text::{ConfigText, ListenText};
-use super::x_grey::{self, XGreyListener};
+use super::x_grey::{self, Changes, XGreyListener};
 
 /// The longest path of a UNIX socket: `sun_path` has 108 bytes on Linux, the last of them zero.
 pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -34,6 +34,8 @@ pub struct Listener {
     /// TCP: who may ask; anybody else is refused. Not empty unless the admin wrote so.
     /// UNIX sockets have their mode and owner instead, and this is empty.
     pub allow: Vec<IpNet>,
+    /// Who of these may change tuples, where the protocol has words for it.
+    pub changes: Changes,
 }
 
 /// What is spoken on a listener.
@@ -41,6 +43,10 @@ pub struct Listener {
 pub enum Protocol {
     /// Postfix's policy delegation; Exim can speak it too.
     Postfix,
+    /// Sendmail's filters; Postfix speaks it too.
+    Milter,
+    /// What Exim's ACLs ask Debian's `greylistd`.
+    Greylistd,
 }
 
 /// Where a listener is.
@@ -82,6 +88,8 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Postfix => f.write_str("postfix"),
+            Self::Milter => f.write_str("milter"),
+            Self::Greylistd => f.write_str("greylistd"),
         }
     }
 }
@@ -93,6 +101,7 @@ impl Default for Listener {
             protocol: Protocol::Postfix,
             address: ListenAddress::Tcp((Ipv4Addr::LOCALHOST, PORT).into()),
             allow: loopback(),
+            changes: Changes::default(),
         }
     }
 }
@@ -227,7 +236,14 @@ fn listener(
     notes: &mut Notes<'_>,
     surroundings: &dyn Surroundings,
 ) -> Option<Listener> {
-    x_grey::not_here(text, notes);
+    x_grey::no_secret(text, notes);
+    let changes = match protocol {
+        Protocol::Greylistd => x_grey::changes(text, notes),
+        Protocol::Postfix | Protocol::Milter => {
+            x_grey::no_changes(text, notes);
+            Changes::default()
+        }
+    };
     let mode = text.mode.as_ref().and_then(|word| socket_mode(word, notes));
     let owner = text.owner.as_ref().and_then(|word| owner(word, notes, surroundings));
     let allow = text.allow.as_ref().map(|words| networks(words, notes));
@@ -243,7 +259,7 @@ fn listener(
         Ok(Address::Port(socket)) => {
             sockets_only(text, notes);
             let allow = allow.unwrap_or_else(|| allowed_by_default(socket, address, notes));
-            Some(Listener { protocol, address: ListenAddress::Tcp(socket), allow })
+            Some(Listener { protocol, address: ListenAddress::Tcp(socket), allow, changes })
         }
         Ok(Address::Unix(path)) => {
             if let Some(words) = &text.allow {
@@ -253,7 +269,7 @@ fn listener(
                     .help("remove it; `mode` and `owner` say who may use the socket");
             }
             let address = ListenAddress::Unix { path, mode, owner };
-            Some(Listener { protocol, address, allow: Vec::new() })
+            Some(Listener { protocol, address, allow: Vec::new(), changes })
         }
     }
 }
