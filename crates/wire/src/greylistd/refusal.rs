@@ -34,6 +34,10 @@ pub enum Refusal<'a> {
     NoClear,
     /// The texts of tuples are not kept.
     NoTexts,
+    /// It was to be grey, and something else decides: a rule, an exemption, a lack of room.
+    Decided,
+    /// The service could not be told to read its configuration.
+    NoReload,
     /// There is no room for the tuple.
     NoRoom,
     /// The memory of tuples could not be asked.
@@ -60,7 +64,9 @@ impl Refusal<'_> {
             Self::NotAllowed => "Not allowed from here: see `changes` in xgrey's configuration",
             Self::NoBlackTuples => "xgrey rejects by rules, not by tuple: see `xgrey ctl help`",
             Self::NoClear => "xgrey's tuples serve every mail server and are not cleared from here",
-            Self::NoTexts => "The texts of tuples are not kept: see `texts` in xgrey's configuration",
+            Self::NoTexts => "The texts of tuples are not kept: see `keep_text` in xgrey's configuration",
+            Self::Decided => "Not the tuple decides here, but a rule: see `xgrey explain`",
+            Self::NoReload => "Could not reload: use `xgrey ctl reload`",
             Self::NoRoom => "The table of tuples is full",
             Self::NoStore => "The memory of tuples could not be asked: see xgrey's log",
         };

@@ -11,7 +11,7 @@ use super::List;
 /// What is on one list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Tuples (of the black list: rules) there now.
+    /// Tuples there now.
     pub items: u64,
     /// Requests that were answered by it.
     pub requests: u64,

@@ -10,7 +10,7 @@ use wire::greylistd::{
 };
 
 /// Appends an answer.
-pub fn answer(request: &Request<'_>, out: &mut Vec<u8>) {
+pub(crate) fn answer(request: &Request<'_>, out: &mut Vec<u8>) {
     let now = Timestamp::from_unix_secs(1_795_485_306);
     match request {
         Request::Update { asked, .. } | Request::Check { asked, .. } => {

@@ -141,8 +141,11 @@ enum Spoken {
     XGrey,
 }
 
-const SPOKEN: [(&str, Spoken); 2] =
-    [("postfix", Spoken::Streams(Protocol::Postfix)), ("x-grey", Spoken::XGrey)];
+const SPOKEN: [(&str, Spoken); 3] = [
+    ("postfix", Spoken::Streams(Protocol::Postfix)),
+    ("greylistd", Spoken::Streams(Protocol::Greylistd)),
+    ("x-grey", Spoken::XGrey),
+];
 
 /// The addresses so far, with the places where they are written.
 #[derive(Default)]
