@@ -1,7 +1,7 @@
 //! Mail through a real Exim that asks xgrey by Postfix's protocol: one request a connection,
 //! written, shut down and read to the end, without an `instance`.
 
-use crate::exim::Exim;
+use crate::exim::{Asks, Exim};
 use crate::place::Place;
 use crate::server::{Server, Settings};
 use crate::world::{Attempt, Mail, greylist_headers, retry};
@@ -16,7 +16,7 @@ struct World {
 fn world(settings: Settings<'_>) -> World {
     let place = Place::new();
     let server = Server::start(&place, settings);
-    let exim = Exim::start(&place, server.address());
+    let exim = Exim::start(&place, Asks::Policy(server.address()));
     World { exim, server, _place: place }
 }
 
