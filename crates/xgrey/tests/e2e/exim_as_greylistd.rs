@@ -20,7 +20,7 @@ fn listener(socket: &str) -> String {
     manual::block(manual::EXIM, "protocol = \"greylistd\"")
         .replace("/run/greylistd/socket", socket)
         .replace("mode = \"0660\"", "mode = \"0666\"")
-        .replace("owner = \"Debian-exim:greylist\"\n", "")
+        .replace("owner = \"Debian-exim:greylist\"", "")
 }
 
 fn world_with(settings: Settings<'_>, setup: &str) -> World {
@@ -46,6 +46,9 @@ fn greylist(world: &World, words: &str) -> String {
     world.exim.run(&words).output.trim_end().to_owned()
 }
 
+/// What `greylist` says of an answer without a byte, which is that to an empty list.
+const NOTHING: &str = "(No response from greylistd)";
+
 const HOURS: Settings<'_> = Settings { keys: "embargo = \"2h\"\nwindow = \"6h\"", tables: "" };
 
 #[test]
@@ -64,7 +67,8 @@ fn debians_acls_defer_the_first_try_and_an_early_one_and_deliver_a_later_one() {
         world.server.wait_for_output(reason, 1);
     }
     // What asks whether it is black makes no tuple, and no line.
-    assert_eq!(world.server.stats()["tuples"]["known"], 1, "{}", world.server.ctl(&["stats"]));
+    let tuples = &world.server.stats()["tuples"];
+    assert_eq!((&tuples["grey"], &tuples["white"]), (&0.into(), &1.into()));
     assert!(!world.server.output().contains("reason=known"));
 }
 
@@ -121,7 +125,7 @@ fn a_masked_client_is_the_same_as_everybody_of_its_network() {
     let ipv6 = mail().by_client("2001:db8::7");
     world.exim.send(&ipv6).assert_refused("451 ", "Please try later.");
     retry(|| world.exim.send(&ipv6), |attempt| attempt.is_taken).assert_taken();
-    assert_eq!(world.server.stats()["events"]["faulty"], 0);
+    assert!(!world.server.output().contains("not an IP address"), "{}", world.server.output());
 }
 
 #[test]
@@ -180,7 +184,7 @@ fn the_program_greylist_asks_and_changes_one_tuple() {
 #[test]
 fn the_program_greylist_shows_and_does_what_concerns_all_tuples() {
     let world = world(HOURS);
-    assert_eq!(greylist(&world, "list"), "");
+    assert_eq!(greylist(&world, "list").trim(), NOTHING);
     world.exim.send(&mail()).assert_refused("451 ", "Please try later.");
     greylist(&world, "add 192.0.2.8 carol@example.net dave@example.org");
 
@@ -193,7 +197,7 @@ fn the_program_greylist_shows_and_does_what_concerns_all_tuples() {
     assert_eq!(listed[6..8], ["Greylist data:", "=============="]);
     assert!(listed[9].ends_with("-  192.0.2.7 alice@example.net bob@example.org"), "{listed:?}");
     assert_eq!(lines("list --white").len(), 5);
-    assert_eq!(greylist(&world, "list --black"), "");
+    assert_eq!(greylist(&world, "list --black").trim(), NOTHING);
 
     let stats = lines("stats");
     assert!(stats[0].starts_with("Statistics since ") && stats[0].ends_with(" ago)"), "{stats:?}");
@@ -218,7 +222,7 @@ fn the_program_greylist_shows_and_does_what_concerns_all_tuples() {
 fn who_may_change_nothing_may_still_ask() {
     let place = Place::new();
     let socket = place.path("greylistd.sock");
-    let tables = format!("{}changes = \"off\"\n", listener(socket.to_str().unwrap()));
+    let tables = format!("{}\nchanges = \"off\"\n", listener(socket.to_str().unwrap()));
     let server = Server::start(&place, Settings { tables: &tables, ..HOURS });
     let exim = Exim::start(&place, Asks::Greylistd { socket: &socket, setup: "" });
     let world = World { exim, server, _place: place };

@@ -143,9 +143,10 @@ pub(crate) fn attempt(address: SocketAddr, claim: &[&str], mail: &Mail) -> Attem
 }
 
 /// Finds the replies to RCPT in what swaks prints: ` -> ` before what it says, `<-  ` or `<** `
-/// before what the server says.
+/// before what the server says. Of a reply in several lines the texts are put together.
 fn replies_to_recipients(transcript: &str) -> Vec<String> {
     let mut replies = Vec::new();
+    let mut reply: Option<String> = None;
     let mut is_waiting = false;
     for line in transcript.lines() {
         if let Some(said) = line.strip_prefix(" -> ") {
@@ -153,8 +154,16 @@ fn replies_to_recipients(transcript: &str) -> Vec<String> {
         } else if let Some(heard) = line.strip_prefix("<-  ").or_else(|| line.strip_prefix("<** "))
             && is_waiting
         {
-            replies.push(heard.trim_end().to_owned());
-            is_waiting = false;
+            let goes_on = heard.as_bytes().get(3) == Some(&b'-');
+            let text = heard.get(4..).unwrap_or_default().trim();
+            match &mut reply {
+                Some(reply) => *reply = format!("{reply} {text}"),
+                None => reply = Some(format!("{} {text}", heard.get(..3).unwrap_or_default())),
+            }
+            if !goes_on {
+                replies.extend(reply.take());
+                is_waiting = false;
+            }
         }
     }
     replies
