@@ -30,6 +30,10 @@ fn exim_defers_the_first_try_and_delivers_a_later_one_with_one_header() {
     let mail = mail().also_to("carol@example.org");
     world.exim.send(&mail).assert_refused("451 4.7.1 ", "try again in 2 seconds");
 
+    assert!(world.exim.log().contains(
+        "F=<alice@example.net> temporarily rejected RCPT <bob@example.org>: 4.7.1 Greylisted, try again in 2 seconds"
+    ));
+
     let is_for_both = |attempt: &Attempt| attempt.replies.iter().all(|r| r.starts_with("250 "));
     retry(|| world.exim.send(&mail), is_for_both).assert_taken();
     for mail in world.exim.delivered(&mail.subject, 2) {
