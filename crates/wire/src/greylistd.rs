@@ -183,7 +183,10 @@ const COMMANDS: [(&[u8], Command); 11] = [
 pub fn decode(bytes: &[u8], limits: Limits) -> Request<'_> {
     let mut words = Words::new(bytes);
     let command = words.peek().map(|(_, word)| {
-        COMMANDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|&(_, command)| command)
+        COMMANDS
+            .iter()
+            .find(|(name, _)| word.eq_ignore_ascii_case(name))
+            .map(|&(_, command)| command)
     });
     if command.flatten().is_some() {
         words.next();
@@ -191,7 +194,10 @@ pub fn decode(bytes: &[u8], limits: Limits) -> Request<'_> {
     let options = words.options();
     if bytes.len() >= limits.request_bytes_max {
         let asked = options.first().and_then(List::of_word);
-        return Request::Unclear { asked, fault: Fault::TooLong { limit: limits.request_bytes_max } };
+        return Request::Unclear {
+            asked,
+            fault: Fault::TooLong { limit: limits.request_bytes_max },
+        };
     }
     match command {
         None => Request::Refused(Refusal::NoData),

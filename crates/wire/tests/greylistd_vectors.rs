@@ -62,7 +62,9 @@ fn meaning(request: &[u8]) -> String {
             query.sender.escape_ascii().to_string(),
             query.recipient.escape_ascii().to_string()
         ),
-        Request::Unclear { asked: list, fault } => format!("unclear {} {}", asked(list), fault.kind()),
+        Request::Unclear { asked: list, fault } => {
+            format!("unclear {} {}", asked(list), fault.kind())
+        }
         Request::Status(query) => format!("status {}", query.client),
         Request::Add { list, query } => format!("add {} {}", list.word(), query.client),
         Request::Delete(query) => format!("delete {}", query.client),

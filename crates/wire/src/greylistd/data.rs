@@ -29,11 +29,8 @@ pub(super) fn query<'a>(words: &mut Words<'a>) -> Result<Query<'a>, Fault> {
     let all = words.rest();
     let Some(first) = words.next_address() else { return Err(Fault::Missing("recipient")) };
     let after = words.rest();
-    let (sender, recipients) = if after.is_empty() || first.ends_with(b",") {
-        (&b""[..], all)
-    } else {
-        (first, after)
-    };
+    let (sender, recipients) =
+        if after.is_empty() || first.ends_with(b",") { (&b""[..], all) } else { (first, after) };
     Ok(Query::new(Client::new(client), bare(sender), bare(first_of(recipients))))
 }
 
@@ -100,7 +97,10 @@ mod tests {
     #[test]
     fn data_are_client_sender_and_recipient() {
         for (data, expected) in [
-            ("192.0.2.7 a@example.net b@example.org", ("192.0.2.7", "a@example.net", "b@example.org")),
+            (
+                "192.0.2.7 a@example.net b@example.org",
+                ("192.0.2.7", "a@example.net", "b@example.org"),
+            ),
             (" 2001:db8::7\ta@b.test  c@d.test \r\n", ("2001:db8::7", "a@b.test", "c@d.test")),
             ("::ffff:192.0.2.7 <a@b.test> <c@d.test>", ("192.0.2.7", "a@b.test", "c@d.test")),
         ] {

@@ -64,7 +64,9 @@ impl Refusal<'_> {
             Self::NotAllowed => "Not allowed from here: see `changes` in xgrey's configuration",
             Self::NoBlackTuples => "xgrey rejects by rules, not by tuple: see `xgrey ctl help`",
             Self::NoClear => "xgrey's tuples serve every mail server and are not cleared from here",
-            Self::NoTexts => "The texts of tuples are not kept: see `keep_text` in xgrey's configuration",
+            Self::NoTexts => {
+                "The texts of tuples are not kept: see `keep_text` in xgrey's configuration"
+            }
             Self::Decided => "Not the tuple decides here, but a rule: see `xgrey explain`",
             Self::NoReload => "Could not reload: use `xgrey ctl reload`",
             Self::NoRoom => "The table of tuples is full",

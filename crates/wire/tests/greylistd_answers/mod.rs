@@ -27,7 +27,8 @@ pub(crate) fn answer(request: &Request<'_>, out: &mut Vec<u8>) {
         Request::Mrtg => encode_mrtg([7, 3], Secs::new(63), "mx.example.test", out),
         Request::Stats => {
             let held = [Held { items: 1, requests: 12 }, Held::default(), Held::default()];
-            let stats = Stats { since: Timestamp::from_unix_secs(1), now, held, passed: 1, expired: 9 };
+            let stats =
+                Stats { since: Timestamp::from_unix_secs(1), now, held, passed: 1, expired: 9 };
             encode_stats(&stats, out);
         }
         Request::List(lists) => {

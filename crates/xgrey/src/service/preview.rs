@@ -23,11 +23,7 @@ impl Service {
     ///
     /// # Errors
     /// When the store can't be asked.
-    pub async fn preview(
-        &self,
-        now: Timestamp,
-        query: &Query<'_>,
-    ) -> Result<Preview, StoreError> {
+    pub async fn preview(&self, now: Timestamp, query: &Query<'_>) -> Result<Preview, StoreError> {
         let policy = self.policy();
         let query = &query.counted();
         let BeforeTuple { answer, .. } = policy.before_tuple(&self.local.load(), query);
@@ -50,8 +46,7 @@ impl Service {
     /// Whether an attempt would be refused for good: a rule says so, whatever is known of the tuple.
     pub fn would_reject(&self, query: &Query<'_>) -> bool {
         let policy = self.policy();
-        let BeforeTuple { answer, .. } =
-            policy.before_tuple(&self.local.load(), &query.counted());
+        let BeforeTuple { answer, .. } = policy.before_tuple(&self.local.load(), &query.counted());
         policy.mode == Mode::Enforce && matches!(answer, Some(Answer::Reject(_)))
     }
 }

@@ -74,7 +74,8 @@ fn debians_acls_defer_the_first_try_and_an_early_one_and_deliver_a_later_one() {
 
 #[test]
 fn debians_acls_decide_each_recipient_by_itself() {
-    let world = world(Settings { tables: "[rules.recipient]\naccept = [\"carol@example.org\"]", ..HOURS });
+    let world =
+        world(Settings { tables: "[rules.recipient]\naccept = [\"carol@example.org\"]", ..HOURS });
     let attempt = world.exim.send(&mail().also_to("carol@example.org"));
     let codes: Vec<&str> = attempt.replies.iter().map(|reply| &reply[..3]).collect();
     assert_eq!(codes, ["451", "250"], "{}", attempt.transcript);
@@ -82,7 +83,8 @@ fn debians_acls_decide_each_recipient_by_itself() {
 
 #[test]
 fn debians_acls_refuse_for_good_what_a_rule_rejects() {
-    let world = world(Settings { tables: "[rules.sender]\nreject = [\"mallory@example.net\"]", ..HOURS });
+    let world =
+        world(Settings { tables: "[rules.sender]\nreject = [\"mallory@example.net\"]", ..HOURS });
     let mail = Mail::new("192.0.2.7", "mallory@example.net", "bob@example.org");
     let attempt = world.exim.send(&mail);
     let reply = attempt.reply();
@@ -101,7 +103,8 @@ fn debians_acls_defer_a_bounce_after_its_data_and_take_it_later() {
 }
 
 #[test]
-fn a_first_try_through_exim_and_a_retry_through_postfixs_protocol_are_one_and_the_other_way_round() {
+fn a_first_try_through_exim_and_a_retry_through_postfixs_protocol_are_one_and_the_other_way_round()
+{
     let world = world(asker::SHORT);
     let address = world.server.address();
     world.exim.send(&mail()).assert_refused("451 ", "Please try later.");
@@ -227,7 +230,8 @@ fn who_may_change_nothing_may_still_ask() {
     let exim = Exim::start(&place, Asks::Greylistd { socket: &socket, setup: "" });
     let world = World { exim, server, _place: place };
     let tuple = "192.0.2.7 alice@example.net bob@example.org";
-    for words in [format!("add {tuple}"), format!("delete {tuple}"), "list".into(), "reload".into()] {
+    for words in [format!("add {tuple}"), format!("delete {tuple}"), "list".into(), "reload".into()]
+    {
         assert!(greylist(&world, &words).starts_with("error: Not allowed from here"), "{words}");
     }
     assert_eq!(greylist(&world, &format!("update {tuple}")), "grey");

@@ -3,9 +3,7 @@
 use greylist::{Answer, Query, State};
 use rustix::process::{Signal, getpid, kill_process};
 use store::StoreError;
-use wire::greylistd::{
-    List, Refusal, encode_added, encode_removed, encode_status, encode_verdict,
-};
+use wire::greylistd::{List, Refusal, encode_added, encode_removed, encode_status, encode_verdict};
 
 use super::{Wording, refuse};
 use crate::dialogue::{self, Desk};
@@ -78,7 +76,9 @@ pub(super) fn delete(query: &Query<'_>, desk: &mut Desk<'_, '_>) {
 pub(super) fn reload(desk: &mut Desk<'_, '_>) {
     match kill_process(getpid(), Signal::HUP) {
         Ok(()) => desk.reply(|out| {
-            out.extend_from_slice(b"the configuration is being read; xgrey's log says what came of it");
+            out.extend_from_slice(
+                b"the configuration is being read; xgrey's log says what came of it",
+            );
         }),
         Err(_) => refuse(Refusal::NoReload, desk),
     }

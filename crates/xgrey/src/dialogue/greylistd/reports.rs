@@ -83,7 +83,11 @@ pub(super) fn list(lists: Lists, desk: &mut Desk<'_, '_>) {
     let give = |listed: Option<Listed<'_>>| {
         let Some(Listed { id, tuple, text: Some(text) }) = listed else {
             looks += 1;
-            return if looks < LOOKS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+            return if looks < LOOKS_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            };
         };
         // A tuple comes again when files are rewritten under the listing.
         if seen.insert(id) {
