@@ -69,6 +69,28 @@ pub(crate) fn start_milter(
     serve(cpu, directory, &configuration, address, process::takes_connections)
 }
 
+/// Starts it likewise with another listener, for greylistd's protocol, at the UNIX socket `path`.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_greylistd(
+    cpu: usize,
+    directory: &Path,
+    path: &Path,
+) -> anyhow::Result<Started> {
+    let directory = &directory.join("greylistd");
+    fs::create_dir(directory)?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+    // First, so that it is there when the port is.
+    let listener = format!(
+        "[[listen]]\nprotocol = \"greylistd\"\naddress = \"unix:{}\"\n\n[[listen]]",
+        path.display()
+    );
+    let configuration = configuration(address, directory, DecisionLog::Off, Keeping::OnDisk)
+        .replacen("[[listen]]", &listener, 1);
+    serve(cpu, directory, &configuration, address, process::takes_connections)
+}
+
 /// Starts it likewise for X-Grey's protocol, in `directory`, where its state may be already. It then
 /// has the original's times.
 ///

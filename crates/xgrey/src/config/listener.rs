@@ -141,9 +141,10 @@ enum Spoken {
     XGrey,
 }
 
-const SPOKEN: [(&str, Spoken); 3] = [
+const SPOKEN: [(&str, Spoken); 4] = [
     ("postfix", Spoken::Streams(Protocol::Postfix)),
     ("milter", Spoken::Streams(Protocol::Milter)),
+    ("greylistd", Spoken::Streams(Protocol::Greylistd)),
     ("x-grey", Spoken::XGrey),
 ];
 

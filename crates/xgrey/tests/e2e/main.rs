@@ -17,6 +17,7 @@ mod asks_by_hand;
 mod changes_rules;
 mod checks_by_script;
 mod exim;
+mod exim_as_greylistd;
 mod faults_at_start;
 mod faults_while_running;
 mod keeps_live_rules;
