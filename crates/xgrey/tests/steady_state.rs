@@ -108,7 +108,7 @@ fn message(number: usize) -> Vec<u8> {
         (b'R', format!("<carol{number:09}@example.org>\0")),
         (b'E', String::new()),
     ] {
-        bytes.extend_from_slice(&u32::try_from(data.len() + 1).unwrap().to_be_bytes());
+        bytes.extend_from_slice(&(data.len() as u32 + 1).to_be_bytes());
         bytes.push(command);
         bytes.extend_from_slice(data.as_bytes());
     }
