@@ -121,7 +121,8 @@ fn a_message_of_a_milter_session_allocates_nothing_once_another_has_been() {
     let mut decoder = milter::Decoder::new(wire::Limits::default());
     let mut session = milter::Session::default();
     let mut out = Vec::new();
-    let connect = b"\0\0\0\x10Cx\x004\0\x19192.0.2.7\0";
+    let connect =
+        b"\0\0\0\x0dO\0\0\0\x06\0\0\x01\xff\0\x1f\xff\xff\0\0\0\x10Cx\x004\0\x19192.0.2.7\0";
     let messages: Vec<Vec<u8>> = (0..100).map(message).collect();
     let mut play = |bytes: &[u8]| {
         let mut rest = bytes;
