@@ -11,6 +11,7 @@ pub mod config;
 pub mod control;
 pub mod decision_log;
 pub mod fault_log;
+pub mod http;
 pub mod keeper;
 pub mod listen;
 pub mod log;

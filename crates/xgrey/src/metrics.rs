@@ -13,6 +13,7 @@
 
 mod cycles;
 mod decisions;
+mod fronts;
 mod hand;
 mod kept;
 mod ledger;
@@ -30,6 +31,8 @@ use parking_lot::Mutex;
 
 pub use self::decisions::VERDICTS;
 use self::decisions::{ASKED_TO_PASS, DecisionCounters};
+pub use self::fronts::Front;
+use self::fronts::FrontCounters;
 pub use self::hand::Hand;
 pub use self::kept::{Offline, is_note_of_counts, take_in};
 pub use self::rates::{Decided, Rate};
@@ -83,13 +86,14 @@ fn kind(answer: &Answer) -> usize {
 pub enum Event {
     /// A request about another stage than RCPT: no objection.
     OtherStage,
-    /// A request that could not be understood: no objection.
+    /// A request that could not be understood: no objection; over HTTP, an error.
     Faulty,
     /// A connection taken.
     Connected,
     /// A connection ended, whoever ended it.
     Disconnected,
-    /// A connection refused, or a datagram ignored: its address is not in `allow`.
+    /// A connection refused, or a datagram ignored: its address is not in `allow`. Or a request without
+    /// the token.
     NotAllowed,
     /// The oldest idle connection closed to make room for a new one.
     GaveWay,
@@ -167,6 +171,7 @@ pub struct Counters {
     seconds: [Seconds; SIDES],
     hands: [AtomicU64; Hand::ALL.len()],
     events: [AtomicU64; Event::ALL.len()],
+    fronts: FrontCounters,
 }
 
 impl Counters {

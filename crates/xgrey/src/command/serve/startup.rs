@@ -12,6 +12,7 @@ pub(super) struct Summary {
     configuration: String,
     listeners: Vec<ListenAddress>,
     x_grey: Vec<SocketAddr>,
+    http: Vec<ListenAddress>,
     directories: Directories,
     settings: String,
     memory_bytes: u64,
@@ -30,6 +31,7 @@ impl Summary {
             configuration: name.to_owned(),
             listeners: config.listeners.iter().map(|listener| listener.address.clone()).collect(),
             x_grey: config.x_grey.iter().map(|listener| listener.address).collect(),
+            http: config.http.iter().map(|listener| listener.address.clone()).collect(),
             directories: directories.clone(),
             settings: config.summary(),
             memory_bytes: limits::bound(config.bound).map_or(0, |bound| bound.bytes()),
@@ -61,6 +63,9 @@ impl fmt::Display for Summary {
                 "listens on",
                 format!("{address} (UDP), for X-Grey's pfc, smc and gld-mcp"),
             ));
+        }
+        for address in &self.http {
+            rows.push(("listens on", format!("{address}, for HTTP: questions in JSON, metrics")));
         }
         rows.push(("configuration", self.configuration.clone()));
         rows.push(("settings", self.settings.clone()));
