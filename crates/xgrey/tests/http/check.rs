@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use greylist::Secs;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use xgrey::http::{Asked, BODY_BYTES_MAX, QUESTIONS_MAX};
@@ -44,7 +45,7 @@ fn a_retry_after_the_embargo_passes_with_a_header_and_is_known_from_then_on() {
     let waited = passed["waited_seconds"].as_u64().unwrap();
     assert!((600..=601).contains(&waited), "{passed}");
     assert_eq!((&passed["action"], &passed["reason"]), (&json!("accept"), &json!("passed")));
-    let value = format!("delayed {waited} seconds by xgrey");
+    let value = format!("delayed {} by xgrey", Secs::new(waited as u32));
     assert_eq!(passed["header"], json!({"name": "X-Greylist", "value": value}));
     assert_eq!(world.check(&question()), json!({"action": "accept", "reason": "known"}));
 }
