@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod decision_log;
+mod dialogue;
 pub mod fault_log;
 pub mod http;
 pub mod keeper;

@@ -7,7 +7,7 @@
 //! minutes, are spread evenly and not by a hash. Datagrams have no connections to be spread: there
 //! each thread has a socket of its own on the same port, see [`datagram`](self::Datagrams).
 //!
-//! Never knows: what is asked or answered.
+//! Never knows: what is asked or answered; that is a [`dialogue`](crate::dialogue)'s.
 
 mod buffer;
 mod connections;
@@ -28,17 +28,20 @@ pub use self::connections::{Connections, Timeouts};
 pub use self::datagram::{Answers, DATAGRAMS_MAX, Datagram, Datagrams, Port, Room};
 pub use self::socket::{Accepted, BindError, RemovedAtDrop, Socket};
 pub use self::who::Holder;
+use self::worker::Arrival;
 pub use self::worker::{Pool, WorkerContext};
+use crate::config::Listener;
+use crate::dialogue::Terms;
 use crate::metrics::{Event, Metrics};
 
 /// How long to wait after the kernel could not give a connection (no file descriptors left) before
 /// asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts on `socket` for ever; ends only by being aborted.
+/// Accepts on `socket` for ever, on the terms that `listener` has then; ends only by being aborted.
 pub async fn accept(
     socket: Socket,
-    allow: Arc<ArcSwap<Vec<IpNet>>>,
+    listener: Arc<ArcSwap<Listener>>,
     pool: Arc<Pool>,
     metrics: Arc<Metrics>,
 ) {
@@ -53,14 +56,17 @@ pub async fn accept(
                 continue;
             }
         };
-        if let Some(peer) = stream.peer_ip()
-            && !is_allowed(peer, &allow.load())
+        let listener = listener.load();
+        let peer = stream.peer_ip();
+        if let Some(peer) = peer
+            && !is_allowed(peer, &listener.allow)
         {
             metrics.outside().event(Event::NotAllowed);
             tracing::debug!(target: "listen", %peer, "not in allow; closed");
             continue;
         }
-        pool.hand_over(stream, &metrics);
+        let terms = Terms { protocol: listener.protocol, changes: listener.changes, peer };
+        pool.hand_over(Arrival { stream, terms }, &metrics);
     }
 }
 

@@ -252,6 +252,7 @@ impl Server {
         listeners.replace(&wanted).await?;
         let socket = control::server::bind(&control_socket)?;
         tokio::spawn(control::server::serve(socket, Arc::new(control)));
+        let summary = summary.with_live_rules(service.live_rules());
         say(&format!("{summary}\n"));
         let server = Self {
             config_path: args.config.clone(),

@@ -91,7 +91,8 @@ pub(super) fn listener(
     base: &Path,
     surroundings: &dyn Surroundings,
 ) -> Option<HttpListener> {
-    x_grey::not_here(text, notes);
+    x_grey::no_secret(text, notes);
+    x_grey::no_changes(text, notes);
     let token = text.token_file.as_ref().and_then(|word| token(word, notes, base, surroundings));
     let (address, allow) = match (&text.address, &text.lacks_address) {
         (None, Some(_)) => {

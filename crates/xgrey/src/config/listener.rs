@@ -14,7 +14,7 @@ use super::mistake::Mistake;
 use super::reader::{Notes, Word, Words};
 use super::surroundings::Surroundings;
 use super::text::{ConfigText, ListenText};
-use super::x_grey::{self, XGreyListener};
+use super::x_grey::{self, Changes, XGreyListener};
 
 /// The longest path of a UNIX socket: `sun_path` has 108 bytes on Linux, the last of them zero.
 pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -35,6 +35,8 @@ pub struct Listener {
     /// TCP: who may ask; anybody else is refused. Not empty unless the admin wrote so.
     /// UNIX sockets have their mode and owner instead, and this is empty.
     pub allow: Vec<IpNet>,
+    /// Who of these may change tuples, where the protocol has words for it.
+    pub changes: Changes,
 }
 
 /// What is spoken on a listener.
@@ -42,6 +44,10 @@ pub struct Listener {
 pub enum Protocol {
     /// Postfix's policy delegation; Exim can speak it too.
     Postfix,
+    /// Sendmail's filters; Postfix speaks it too.
+    Milter,
+    /// What Exim's ACLs ask Debian's `greylistd`.
+    Greylistd,
 }
 
 /// Where a listener is.
@@ -83,6 +89,8 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Postfix => f.write_str("postfix"),
+            Self::Milter => f.write_str("milter"),
+            Self::Greylistd => f.write_str("greylistd"),
         }
     }
 }
@@ -94,6 +102,7 @@ impl Default for Listener {
             protocol: Protocol::Postfix,
             address: ListenAddress::Tcp((Ipv4Addr::LOCALHOST, PORT).into()),
             allow: loopback(),
+            changes: Changes::default(),
         }
     }
 }
@@ -243,13 +252,20 @@ fn listener(
     notes: &mut Notes<'_>,
     surroundings: &dyn Surroundings,
 ) -> Option<Listener> {
-    x_grey::not_here(text, notes);
+    x_grey::no_secret(text, notes);
     http::not_here(text, notes);
+    let changes = match protocol {
+        Protocol::Greylistd => x_grey::changes(text, notes),
+        Protocol::Postfix | Protocol::Milter => {
+            x_grey::no_changes(text, notes);
+            Changes::default()
+        }
+    };
     if let Some(header) = text.lacks_address.clone() {
         notes.missing(&keys::LISTEN, "address", header);
     }
     let (address, allow) = place(text, PORT, notes, surroundings)?;
-    Some(Listener { protocol, address, allow })
+    Some(Listener { protocol, address, allow, changes })
 }
 
 /// Where a listener is, and who may use it. `port` is the usual one, for the mend.

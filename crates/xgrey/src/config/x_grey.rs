@@ -33,7 +33,7 @@ pub struct XGreyListener {
     pub changes: Changes,
 }
 
-/// Who may change tuples and rules over X-Grey's protocol.
+/// Who may change tuples and rules, over a protocol that has words for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Changes {
     /// Nobody.
@@ -66,7 +66,7 @@ pub(super) fn listener(text: &ListenText<'_>, notes: &mut Notes<'_>) -> Option<X
     http::not_here(text, notes);
     let default = XGreyListener::default();
     let allow = text.allow.as_ref().map(|words| networks(words, notes));
-    let changes = one_of(notes, "changes", text.changes.as_ref(), &CHANGES).unwrap_or_default();
+    let changes = changes(text, notes);
     let secret = text.secret.as_ref().and_then(|word| secret(word, notes));
     let secret = secret.unwrap_or(default.secret);
     let (address, allow) = match &text.address {
@@ -130,15 +130,27 @@ fn warn_of_known_secret(listener: &XGreyListener, text: &ListenText<'_>, notes: 
     }
 }
 
-/// Notes what only X-Grey's protocol has, in a listener of another.
-pub(super) fn not_here(text: &ListenText<'_>, notes: &mut Notes<'_>) {
-    for (key, word) in [("secret", &text.secret), ("changes", &text.changes)] {
-        if let Some(word) = word {
-            notes
-                .error(word.span(), format!("`{key}` is for X-Grey's protocol"))
-                .label("this listener speaks another")
-                .help("remove it, or add: protocol = \"x-grey\"");
-        }
+/// Who may change something, as it is written.
+pub(super) fn changes(text: &ListenText<'_>, notes: &mut Notes<'_>) -> Changes {
+    one_of(notes, "changes", text.changes.as_ref(), &CHANGES).unwrap_or_default()
+}
+
+/// Notes a secret in a listener that has no use for one.
+pub(super) fn no_secret(text: &ListenText<'_>, notes: &mut Notes<'_>) {
+    not_here("secret", text.secret.as_ref(), notes);
+}
+
+/// Notes a say in changes in a listener through which nothing can be changed.
+pub(super) fn no_changes(text: &ListenText<'_>, notes: &mut Notes<'_>) {
+    not_here("changes", text.changes.as_ref(), notes);
+}
+
+fn not_here(key: &str, word: Option<&Word<'_>>, notes: &mut Notes<'_>) {
+    if let Some(word) = word {
+        notes
+            .error(word.span(), format!("`{key}` is for X-Grey's protocol"))
+            .label("this listener speaks another")
+            .help("remove it, or add: protocol = \"x-grey\"");
     }
 }
 

@@ -43,7 +43,7 @@ enum Form {
 
 /// One question, as it is written.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with client, sender and recipient")]
 struct Question<'a> {
     client: IpAddr,
     #[serde(borrow)]

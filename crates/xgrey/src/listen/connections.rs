@@ -13,7 +13,13 @@ use parking_lot::Mutex;
 use rustix::net::{Shutdown, shutdown};
 
 use super::socket::Stream;
+use crate::dialogue::Rest;
 use crate::metrics::{Counters, Event};
+
+/// How long a conversation may pause at least, whatever is configured. A milter hears nothing while a message comes in
+/// or an SMTP client thinks: RFC 5321 (its section on timeouts) has 10 minutes for a single wait, and sets no limit to
+/// the time that a large message takes.
+const PAUSE: Secs = Secs::new(60 * 60);
 
 /// How long a connection may do nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,8 @@ pub(super) struct Connection {
     active: AtomicU64,
     /// Unix seconds at which a request that is not all here yet began; 0 between requests.
     half_sent: AtomicU64,
+    /// The peer is in the middle of a conversation, and pauses.
+    within: AtomicBool,
     /// Already told to end.
     ending: AtomicBool,
 }
@@ -42,18 +50,26 @@ impl Connection {
         self.active.store(now.as_unix_secs(), Relaxed);
     }
 
-    /// Notes that a request has begun and is not all here yet. Later bytes do not move the time.
-    pub(super) fn is_half_sent(&self, now: Timestamp) {
-        if self.half_sent.load(Relaxed) == 0 {
-            self.half_sent.store(now.as_unix_secs().max(1), Relaxed);
+    /// Notes what the peer is in the middle of. When a request has begun and is not all here yet,
+    /// later bytes do not move the time.
+    pub(super) fn rests(&self, rest: Rest, now: Timestamp) {
+        let begun = self.half_sent.load(Relaxed);
+        match rest {
+            Rest::HalfSent if begun == 0 => {
+                self.half_sent.store(now.as_unix_secs().max(1), Relaxed);
+            }
+            Rest::Between | Rest::Within if begun != 0 => self.half_sent.store(0, Relaxed),
+            _ => {}
+        }
+        let within = rest == Rest::Within;
+        if self.within.load(Relaxed) != within {
+            self.within.store(within, Relaxed);
         }
     }
 
-    /// Notes that nothing is open: all that came is answered.
-    pub(super) fn is_between_requests(&self) {
-        if self.half_sent.load(Relaxed) != 0 {
-            self.half_sent.store(0, Relaxed);
-        }
+    /// Whether it may be closed for one that asks.
+    fn may_give_way(&self) -> bool {
+        self.half_sent.load(Relaxed) == 0 && !self.within.load(Relaxed) && !self.is_ending()
     }
 
     /// Whether we have told it to end: the end of the stream is then not the peer's doing.
@@ -75,7 +91,13 @@ impl Connection {
     fn overdue(&self, now: Timestamp, timeouts: &Timeouts) -> Option<Event> {
         let since = |unix: u64| now.since(Timestamp::from_unix_secs(unix));
         match self.half_sent.load(Relaxed) {
-            0 => (since(self.active.load(Relaxed)) > timeouts.idle).then_some(Event::Idle),
+            0 => {
+                let patience = match self.within.load(Relaxed) {
+                    true => timeouts.idle.max(PAUSE),
+                    false => timeouts.idle,
+                };
+                (since(self.active.load(Relaxed)) > patience).then_some(Event::Idle)
+            }
             begun => (since(begun) > timeouts.request).then_some(Event::HalfSent),
         }
     }
@@ -129,6 +151,7 @@ impl Connections {
             stream,
             active: AtomicU64::new(now.as_unix_secs()),
             half_sent: AtomicU64::new(0),
+            within: AtomicBool::new(false),
             ending: AtomicBool::new(false),
         });
         counters.event(Event::Connected);
@@ -139,9 +162,7 @@ impl Connections {
     /// Ends the connection that has been idle for longest. False when none is idle.
     pub fn free_one(&self, counters: &Counters) -> bool {
         let open = self.open.lock();
-        let idle = open.iter().filter(|connection| {
-            connection.half_sent.load(Relaxed) == 0 && !connection.is_ending()
-        });
+        let idle = open.iter().filter(|connection| connection.may_give_way());
         let Some(oldest) = idle.min_by_key(|connection| connection.active.load(Relaxed)) else {
             return false;
         };

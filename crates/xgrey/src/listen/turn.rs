@@ -20,16 +20,15 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use greylist::{Query, Timestamp};
+use greylist::Timestamp;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
-use wire::postfix::{self, Decoded, Decoder, Request};
 
 use super::buffer::Buffer;
 use super::connections::{Admission, Connection, Connections};
-use super::socket::Accepted;
-use super::worker::WorkerContext;
-use crate::metrics::Event;
+use super::worker::{Arrival, WorkerContext};
+use crate::config::Protocol;
+use crate::dialogue::{Desk, Dialogue, Incoming, Next, Owed, Papers, Rest, Side, Taken};
 use crate::service::{Outcome, Scratch, wait_for};
 
 /// Events taken from the kernel at once.
@@ -37,11 +36,6 @@ const EVENTS: usize = 1_024;
 /// Connections taken through the phases together. 32 usual requests are 32 KiB: they stay near the
 /// processor from the read to the answer.
 const CHUNK: usize = 32;
-/// Requests decided together; when more have come, the rest wait for the next chunk. About 40 KiB
-/// of the thread's stack.
-const REQUESTS: usize = 256;
-/// Requests of one connection in a chunk, so that one that sends many at once waits its turn.
-const REQUESTS_OF_ONE: usize = 16;
 /// How long a line of the decision log may wait for company while nothing happens.
 const LOG_PATIENCE: Duration = Duration::from_millis(100);
 /// The token of the waker; connections have their place in the slab.
@@ -51,30 +45,18 @@ const WAKER: Token = Token(usize::MAX);
 #[derive(Debug)]
 pub(super) struct Orders {
     /// New connections.
-    pub(super) arrivals: Receiver<Accepted>,
+    pub(super) arrivals: Receiver<Arrival>,
     /// How many connections it has or will have, for the pool to see.
     pub(super) load: Arc<AtomicUsize>,
     /// Whether to end.
     pub(super) stop: Arc<AtomicBool>,
 }
 
-/// Whether more can come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Open,
-    /// The peer has shut down its writing side and waits for the answers (Exim), or is gone: what
-    /// is left is a request, even without its empty line.
-    ShutDown,
-    /// We read no more: what is left is a piece of a request, and nothing to be answered.
-    Ending,
-    /// Nothing can be written either.
-    Broken,
-}
-
 /// A connection, as its worker sees it.
 #[derive(Debug)]
 struct Session {
     connection: Arc<Connection>,
+    protocol: Protocol,
     side: Side,
     /// Bytes may have come since the last read that took all.
     readable: bool,
@@ -84,16 +66,11 @@ struct Session {
     queued: bool,
     /// Answers that the socket had no room for. While there are any, nothing is read.
     backlog: Vec<u8>,
+    /// Where its dialogue stands; `None` if a spare one of the chunk does as well.
+    dialogue: Option<Dialogue>,
     /// What has come of requests that are not answered yet: rarely anything, so that an idle
     /// connection has no buffer.
-    partial: Option<Box<Partial>>,
-}
-
-/// The beginning of a request, or requests that wait for their turn.
-#[derive(Debug)]
-struct Partial {
-    decoder: Decoder,
-    buffer: Buffer,
+    unused: Option<Box<Buffer>>,
 }
 
 /// The loop and all its connections.
@@ -107,9 +84,9 @@ pub(super) struct TurnLoop {
     sessions: Slab<Session>,
     ready: VecDeque<usize>,
     /// For the connections of a chunk, one each, in its order. Most leave nothing in them, so
-    /// the same few lie in the processor's caches for all connections; they are apart from each
-    /// other so that queries may borrow many buffers while decoders change.
-    decoders: Vec<Decoder>,
+    /// the same few lie in the processor's caches for all connections. A connection whose own dialogue
+    /// sits here keeps the spare one meanwhile.
+    dialogues: Vec<Dialogue>,
     buffers: Vec<Buffer>,
     work: Work,
 }
@@ -119,6 +96,8 @@ pub(super) struct TurnLoop {
 struct Work {
     scratch: Scratch,
     outcomes: Vec<Outcome>,
+    /// Replies that need no decision, of all connections.
+    ready: Vec<u8>,
     replies: Vec<u8>,
     parts: Vec<Part>,
 }
@@ -129,20 +108,12 @@ struct Part {
     place: usize,
     /// Bytes of its buffer that are done with.
     used: usize,
-    /// How many answers it is owed.
+    /// How many answers and other replies it is owed, and how many of them are answers.
     dues: usize,
+    answers: usize,
     /// Where its answers are among the replies.
     replies: Range<usize>,
-    /// Whether whole requests may be left.
-    more: bool,
-}
-
-/// What is owed for one request.
-#[derive(Clone, Copy)]
-enum Due {
-    /// The answer to the next of the chunk's queries.
-    Answer,
-    NoObjection,
+    next: Next,
 }
 
 impl TurnLoop {
@@ -166,7 +137,7 @@ impl TurnLoop {
             connections,
             sessions: Slab::new(),
             ready: VecDeque::new(),
-            decoders: vec![Decoder::new(limits); CHUNK],
+            dialogues: (0..CHUNK).map(|_| Dialogue::postfix(limits)).collect(),
             buffers: (0..CHUNK).map(|_| Buffer::new(limits.request_bytes_max)).collect(),
             work: Work::default(),
         };
@@ -220,32 +191,35 @@ impl TurnLoop {
             }
         }
         if woken {
-            while let Ok(accepted) = self.orders.arrivals.try_recv() {
-                self.begin(accepted, now);
+            while let Ok(arrival) = self.orders.arrivals.try_recv() {
+                self.begin(arrival, now);
             }
         }
     }
 
     /// Takes a new connection in.
-    fn begin(&mut self, accepted: Accepted, now: Timestamp) {
+    fn begin(&mut self, Arrival { stream, terms }: Arrival, now: Timestamp) {
         let entry = self.sessions.vacant_entry();
         let place = entry.key();
-        let admitted = accepted
+        let admitted = stream
             .register(self.poll.registry(), Token(place))
             .map(|stream| self.connections.admit(stream, now, self.context.counters()));
         let Ok(Admission::Admitted(connection)) = admitted else {
             self.orders.load.fetch_sub(1, Relaxed);
             return;
         };
+        let dialogue = Dialogue::new(terms, self.context.limits);
         // What came before we asked is told at once by the first event.
         entry.insert(Session {
             connection,
+            protocol: terms.protocol,
             side: Side::Open,
             readable: false,
             closed: false,
             queued: false,
             backlog: Vec::new(),
-            partial: None,
+            dialogue: (!dialogue.is_spare(0)).then_some(dialogue),
+            unused: None,
         });
     }
 
@@ -260,10 +234,11 @@ impl TurnLoop {
             session.send_backlog();
             if session.backlog.is_empty() {
                 let at = chunk.len();
-                if let Some(partial) = session.partial.take() {
-                    let Partial { decoder, buffer } = *partial;
-                    self.decoders[at] = decoder;
-                    self.buffers[at] = buffer;
+                if let Some(dialogue) = &mut session.dialogue {
+                    std::mem::swap(dialogue, &mut self.dialogues[at]);
+                }
+                if let Some(buffer) = session.unused.take() {
+                    self.buffers[at] = *buffer;
                 }
                 session.receive(&mut self.buffers[at], now);
                 chunk.push(place);
@@ -284,61 +259,49 @@ impl TurnLoop {
 
     /// Decides what the connections of a chunk have sent, as one batch.
     fn decide(&mut self, chunk: &[usize], now: Timestamp) {
-        let Self { context, sessions, decoders, buffers, work, .. } = self;
-        let Work { scratch, outcomes, replies, parts } = work;
-        let mut queries = ArrayVec::<Query<'_>, REQUESTS>::new();
-        let mut dues = ArrayVec::<Due, REQUESTS>::new();
+        let Self { context, sessions, dialogues, buffers, work, .. } = self;
+        let WorkerContext { service, metrics, number, faults, decisions, .. } = context;
+        let Work { scratch, outcomes, ready, replies, parts } = work;
+        let counters = metrics.worker(*number);
+        let mut papers = Papers::default();
         parts.clear();
+        ready.clear();
         replies.clear();
-        for ((&place, decoder), buffer) in chunk.iter().zip(decoders).zip(&*buffers) {
-            let side = sessions[place].side;
-            let bytes = buffer.filled();
-            let first = dues.len();
-            let (mut used, mut more) = (0, false);
-            loop {
-                if dues.is_full() || dues.len() - first == REQUESTS_OF_ONE {
-                    more = true;
-                    break;
+        for ((&place, dialogue), buffer) in chunk.iter().zip(&mut *dialogues).zip(&*buffers) {
+            let first = papers.len();
+            let mut desk = Desk::new(service, counters, faults, now, &mut papers, ready);
+            let incoming = Incoming { bytes: buffer.filled(), side: sessions[place].side };
+            let (used, next) = match incoming.side {
+                Side::Broken => (0, Next::Close),
+                // Its turn comes again.
+                _ if desk.is_full() => (0, Next::Again),
+                _ => {
+                    let Taken { used, next } = dialogue.read(incoming, &mut desk);
+                    (used, next)
                 }
-                let decoded = match side {
-                    Side::Open | Side::Ending => decoder.decode(&bytes[used..]),
-                    Side::ShutDown => decoder.finish(&bytes[used..]),
-                    Side::Broken => Decoded::Need,
-                };
-                match decoded {
-                    Decoded::Need => break,
-                    Decoded::Discard { used: dropped } => used += dropped,
-                    Decoded::Message { used: length, request } => {
-                        used += length;
-                        dues.push(due(request, &mut queries, context, now));
-                    }
-                }
-            }
-            parts.push(Part { place, used, dues: dues.len() - first, replies: 0..0, more });
+            };
+            let dues = papers.len() - first;
+            parts.push(Part { place, used, dues, answers: 0, replies: 0..0, next });
         }
-        if dues.is_empty() {
+        if papers.len() == 0 {
             return;
         }
-        let policy = context.service.policy();
-        wait_for(context.service.answer(&policy, now, &queries, scratch, outcomes));
-        context.counters().outcomes(now, outcomes);
-        context.decisions.write(&policy, now, &queries, outcomes);
-        let (mut dues, mut answered) = (dues.iter(), queries.iter().zip(&*outcomes));
-        for part in parts {
+        let policy = service.policy();
+        let queries = papers.queries();
+        wait_for(service.answer(&policy, now, queries, scratch, outcomes));
+        counters.outcomes(now, outcomes);
+        decisions.write(&policy, now, queries, outcomes);
+        let mut owed = Owed::new(&papers, outcomes, ready, &policy.replies);
+        for part in &mut *parts {
             let start = replies.len();
-            for due in dues.by_ref().take(part.dues) {
-                let answer = match due {
-                    Due::Answer => answered.next(),
-                    Due::NoObjection => None,
-                };
-                match answer {
-                    Some((query, outcome)) => {
-                        postfix::encode(outcome.effect, query, &policy.replies, replies);
-                    }
-                    None => postfix::encode_no_objection(replies),
-                }
-            }
+            let protocol = sessions[part.place].protocol;
+            part.answers = owed.write(protocol, part.dues, replies);
             part.replies = start..replies.len();
+        }
+        drop(papers);
+        let mut outcomes = outcomes.iter();
+        for (part, dialogue) in parts.iter().zip(dialogues) {
+            outcomes.by_ref().take(part.answers).for_each(|outcome| dialogue.decided(outcome));
         }
     }
 
@@ -346,27 +309,42 @@ impl TurnLoop {
     fn settle(&mut self, at: usize, part: &Part, now: Timestamp) {
         let session = &mut self.sessions[part.place];
         let connection = &session.connection;
-        let mid_request = self.decoders[at].is_mid_request(self.buffers[at].filled().len());
+        let unused = self.buffers[at].filled().len();
+        let rest = self.dialogues[at].rest(unused);
+        let again = part.next == Next::Again;
+        if part.next == Next::Close && session.side != Side::Broken {
+            session.side = Side::Ending;
+        }
         let done = match session.side {
             Side::Broken => true,
-            _ if part.more || !session.backlog.is_empty() => false,
+            _ if again || !session.backlog.is_empty() => false,
             Side::ShutDown | Side::Ending => true,
             Side::Open => false,
         };
-        if session.side == Side::Open && connection.is_ending() && !mid_request {
+        if session.side == Side::Open && connection.is_ending() && rest != Rest::HalfSent {
             // Only a read that finds the end shows that all that had come is answered; and a
             // socket closed with bytes unread resets its peer, who may lose answers by that.
             connection.take_no_more();
             session.readable = true;
         }
-        if mid_request {
-            // The chunk's next user finds a decoder and a buffer that nobody has used.
-            let limits = self.context.limits;
+        // The chunk's next user finds a spare dialogue, and a buffer with nothing in it.
+        let limits = self.context.limits;
+        let dialogue = &mut self.dialogues[at];
+        match &mut session.dialogue {
+            Some(spare) => {
+                std::mem::swap(spare, dialogue);
+                if spare.is_spare(unused) {
+                    session.dialogue = None;
+                }
+            }
+            None if dialogue.is_spare(unused) => {}
+            None => {
+                session.dialogue = Some(std::mem::replace(dialogue, Dialogue::postfix(limits)));
+            }
+        }
+        if unused > 0 {
             let buffer = Buffer::new(limits.request_bytes_max);
-            session.partial = Some(Box::new(Partial {
-                decoder: std::mem::replace(&mut self.decoders[at], Decoder::new(limits)),
-                buffer: std::mem::replace(&mut self.buffers[at], buffer),
-            }));
+            session.unused = Some(Box::new(std::mem::replace(&mut self.buffers[at], buffer)));
         }
         if done {
             let session = self.sessions.remove(part.place);
@@ -374,40 +352,12 @@ impl TurnLoop {
             self.orders.load.fetch_sub(1, Relaxed);
             return;
         }
-        if mid_request {
-            connection.is_half_sent(now);
-        } else {
-            connection.is_between_requests();
-        }
+        connection.rests(rest, now);
         // With a backlog, the event that tells of room queues it again.
-        let goes_on = part.more || session.readable || session.side != Side::Open;
+        let goes_on = again || session.readable || session.side != Side::Open;
         if goes_on && session.backlog.is_empty() && !session.queued {
             session.queued = true;
             self.ready.push_back(part.place);
-        }
-    }
-}
-
-/// What is owed for a request; what it asks is added to `queries`.
-fn due<'a>(
-    request: Request<'a>,
-    queries: &mut ArrayVec<Query<'a>, REQUESTS>,
-    context: &WorkerContext,
-    now: Timestamp,
-) -> Due {
-    match request {
-        Request::Ask(query) => {
-            queries.push(query);
-            Due::Answer
-        }
-        Request::Pass(_) => {
-            context.counters().event(Event::OtherStage);
-            Due::NoObjection
-        }
-        Request::Faulty(fault) => {
-            context.counters().event(Event::Faulty);
-            context.faults.report(&fault, now);
-            Due::NoObjection
         }
     }
 }
@@ -420,6 +370,9 @@ impl Session {
         }
         let space = buffer.space();
         let room = space.len();
+        if self.protocol.wants_quick_acks() {
+            self.connection.stream.acknowledge_at_once();
+        }
         match self.connection.stream.read(space) {
             Ok(0) if room > 0 => {
                 self.readable = false;

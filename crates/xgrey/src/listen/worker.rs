@@ -14,6 +14,7 @@ use super::socket::Accepted;
 use super::turn::{Orders, TurnLoop};
 use crate::clock::Clock;
 use crate::decision_log::DecisionLog;
+use crate::dialogue::Terms;
 use crate::fault_log::FaultLog;
 use crate::metrics::{Counters, Event, Metrics};
 use crate::service::Service;
@@ -21,6 +22,13 @@ use crate::service::Service;
 /// Connections on their way to one worker. A worker takes them in microseconds; more waiting than
 /// this means that it is stuck.
 const ARRIVALS: usize = 1_024;
+
+/// A connection on its way to its worker.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) stream: Accepted,
+    pub(super) terms: Terms,
+}
 
 /// What a worker works with.
 #[derive(Debug)]
@@ -56,7 +64,7 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Worker {
-    arrivals: SyncSender<Accepted>,
+    arrivals: SyncSender<Arrival>,
     /// Connections that it serves, or that are on their way to it.
     load: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
@@ -82,13 +90,13 @@ impl Pool {
 
     /// Gives a new connection to the worker that has the fewest, or to the next if that one
     /// doesn't take it.
-    pub(super) fn hand_over(&self, mut accepted: Accepted, metrics: &Metrics) {
+    pub(super) fn hand_over(&self, mut arrival: Arrival, metrics: &Metrics) {
         let mut workers: Vec<&Worker> = self.workers.iter().collect();
         workers.sort_by_key(|worker| worker.load.load(Relaxed));
         for worker in workers {
-            match worker.take(accepted) {
+            match worker.take(arrival) {
                 Ok(()) => return,
-                Err(refused) => accepted = refused,
+                Err(refused) => arrival = refused,
             }
         }
         metrics.outside().event(Event::TooMany);
@@ -123,9 +131,9 @@ impl Worker {
     }
 
     /// Takes a connection, unless its queue is full or it has died.
-    fn take(&self, accepted: Accepted) -> Result<(), Accepted> {
+    fn take(&self, arrival: Arrival) -> Result<(), Arrival> {
         self.load.fetch_add(1, Relaxed);
-        match self.arrivals.try_send(accepted) {
+        match self.arrivals.try_send(arrival) {
             Ok(()) => {
                 if let Err(error) = self.waker.wake() {
                     tracing::error!(target: "listen", %error, "could not wake a worker");

@@ -227,6 +227,11 @@ impl Service {
         Ok(())
     }
 
+    /// How many rules were set or removed while the service ran, and are in force.
+    pub fn live_rules(&self) -> usize {
+        self.live.state.lock().rules.len()
+    }
+
     /// Puts all changes noted so far in force, if there are any: one atomic look when there are
     /// none. To be called before a batch that must see them; else it happens within a tenth of a
     /// second. It takes as long as the lists that are changed take to be put together.

@@ -41,6 +41,7 @@ fn a_rule_that_was_changed_is_in_force_at_once_and_after_kill_9() {
         assert!(is_deferred(&ask(server.address(), "eve@example.net")));
         server.kill();
         server = server.start_again(&place);
+        server.wait_for_output("3 rules were set or removed live", 1);
     }
     change(&server, "configured", "eve@example.net");
     change(&server, "remove", "=Alice@example.net");

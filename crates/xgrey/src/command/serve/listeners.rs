@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use tokio::task::JoinHandle;
 
 use super::http::{self, BoundHttp};
@@ -42,9 +41,8 @@ impl Wanted {
 }
 
 struct Running {
-    address: ListenAddress,
-    /// Who may connect; a reload changes it under the acceptor.
-    allow: Arc<ArcSwap<Vec<IpNet>>>,
+    /// Who may connect, and what is spoken with them; a reload changes it under the acceptor.
+    listener: Arc<ArcSwap<Listener>>,
     acceptor: JoinHandle<()>,
 }
 
@@ -78,7 +76,7 @@ impl Listeners {
         let mut bound = Vec::new();
         for listener in wanted {
             match self.running.iter().find(|running| running.is_at(&listener.address)) {
-                Some(running) if running.address == listener.address => {}
+                Some(running) if running.listener.load().address == listener.address => {}
                 Some(_) => Socket::set_access(&listener.address)?,
                 None => bound.push((listener, Socket::bind(&listener.address)?)),
             }
@@ -89,11 +87,10 @@ impl Listeners {
         let run = |bound: BoundHttp| bound.run(&self.http_parts);
         let new_http = bound_http.into_iter().map(run).collect::<Result<Vec<_>, _>>()?;
         // From here on nothing fails.
-        self.running.retain_mut(|running| {
+        self.running.retain(|running| {
             match wanted.iter().find(|listener| running.is_at(&listener.address)) {
                 Some(listener) => {
-                    running.address = listener.address.clone();
-                    running.allow.store(Arc::new(listener.allow.clone()));
+                    running.listener.store(Arc::new(listener.clone()));
                     true
                 }
                 None => {
@@ -103,14 +100,14 @@ impl Listeners {
             }
         });
         for (listener, socket) in bound {
-            let allow = Arc::new(ArcSwap::from_pointee(listener.allow.clone()));
+            let listener = Arc::new(ArcSwap::from_pointee(listener.clone()));
             let acceptor = tokio::spawn(listen::accept(
                 socket,
-                Arc::clone(&allow),
+                Arc::clone(&listener),
                 Arc::clone(&self.pool),
                 Arc::clone(&self.metrics),
             ));
-            self.running.push(Running { address: listener.address.clone(), allow, acceptor });
+            self.running.push(Running { listener, acceptor });
         }
         let mut old = Vec::new();
         for running in std::mem::take(&mut self.x_grey) {
@@ -181,6 +178,6 @@ impl Listeners {
 impl Running {
     /// Whether this listens where `address` wants to, whatever mode and owner it wants.
     fn is_at(&self, address: &ListenAddress) -> bool {
-        http::same_place(&self.address, address)
+        http::same_place(&self.listener.load().address, address)
     }
 }

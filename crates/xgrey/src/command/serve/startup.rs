@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::limits;
 use crate::config::{Config, ListenAddress};
 use crate::state_dir::Directories;
+use crate::thousands::thousands;
 
 /// The start-up message.
 pub(super) struct Summary {
@@ -15,6 +16,7 @@ pub(super) struct Summary {
     http: Vec<ListenAddress>,
     directories: Directories,
     settings: String,
+    live_rules: usize,
     memory_bytes: u64,
     tuples: String,
 }
@@ -34,9 +36,15 @@ impl Summary {
             http: config.http.iter().map(|listener| listener.address.clone()).collect(),
             directories: directories.clone(),
             settings: config.summary(),
+            live_rules: 0,
             memory_bytes: limits::bound(config.bound).map_or(0, |bound| bound.bytes()),
             tuples,
         }
+    }
+
+    /// The same, where so many rules were set or removed while an earlier run went on.
+    pub(super) fn with_live_rules(self, live_rules: usize) -> Self {
+        Self { live_rules, ..self }
     }
 }
 
@@ -69,6 +77,14 @@ impl fmt::Display for Summary {
         }
         rows.push(("configuration", self.configuration.clone()));
         rows.push(("settings", self.settings.clone()));
+        if self.live_rules > 0 {
+            let rules = match self.live_rules {
+                1 => "1 rule was".to_owned(),
+                rules => format!("{} rules were", thousands(rules as u64)),
+            };
+            let how = "set or removed live, and still in force (see `xgrey ctl rules`)";
+            rows.push(("live rules", format!("{rules} {how}")));
+        }
         rows.push(("state", self.directories.state.display().to_string()));
         rows.push(("tuples", self.tuples.clone()));
         let gib = self.memory_bytes as f64 / f64::from(1 << 30);

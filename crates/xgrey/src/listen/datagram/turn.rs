@@ -145,3 +145,72 @@ impl DatagramLoop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use greylist::HashKey;
+    use wire::xgrey_v1::client::encode_request;
+    use wire::xgrey_v1::{Request, Secret, Tuple};
+
+    use super::*;
+    use crate::command::serve;
+    use crate::config::Config;
+    use crate::decision_log::{DecisionLog, Destination, Format};
+    use crate::listen::datagram::Port;
+    use crate::log_sink::LogSink;
+    use crate::metrics::Metrics;
+    use crate::xgrey_v1::Parts;
+
+    /// A loop on a port of its own, and somebody who asks there.
+    fn loop_and_asker() -> (DatagramLoop, UdpSocket) {
+        let port = Port::bind((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap();
+        let asker = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        asker.connect(port.address()).unwrap();
+        let Ok(service) = serve::service(Config::default(), HashKey::new([7; 16])) else {
+            panic!("no service")
+        };
+        let metrics = Arc::new(Metrics::new(1));
+        let decisions = DecisionLog::new(Destination {
+            format: Format::Text,
+            sink: LogSink::standard_error(Arc::clone(&metrics)).unwrap(),
+            enabled: Arc::new(AtomicBool::new(false)),
+        });
+        let front_end = FrontEnd::new(Parts {
+            number: 0,
+            service: Arc::new(service),
+            metrics,
+            decisions,
+            listener: Arc::default(),
+            pending: Arc::default(),
+            faults: Arc::default(),
+        });
+        let socket = Arc::new(port.into_sockets().remove(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        (DatagramLoop::new(socket, front_end, Clock::start(), stop), asker)
+    }
+
+    #[test]
+    fn from_the_socket_to_the_socket_nothing_is_allocated() {
+        let (mut turns, asker) = loop_and_asker();
+        let tuple = Tuple { client: [192, 0, 2, 7].into(), sender: b"a@b", recipient: b"c@d" };
+        let mut question = Vec::new();
+        encode_request(&Secret::default(), 3, &Request::Greylist(tuple), &mut question).unwrap();
+        let mut answer = [0; 64];
+        let mut round = || {
+            for _ in 0..100 {
+                asker.send(&question).unwrap();
+            }
+            while turns.inbox.receive(&turns.socket, Wait::Never).is_ok() {
+                turns.turn(turns.clock.now());
+            }
+            for _ in 0..100 {
+                assert_eq!(asker.recv(&mut answer).unwrap(), 16);
+            }
+        };
+        round();
+        let counted = allocation_counter::measure(&mut round);
+        assert_eq!(counted.count_total, 0, "{counted:?}");
+    }
+}
