@@ -20,10 +20,12 @@
 //! | `store.rs` | the subcommand `store`: the table of tuples, filled, measured and checked |
 //! | `recovery.rs` | the subcommand `recovery`: a state directory made, and opened from a cold disk |
 //! | `x_grey.rs` | the subcommand `x-grey`: X-Grey's protocol over UDP; floods and bursts |
+//! | `http.rs` | the subcommand `http`: questions in JSON over HTTP |
 //! | `state.rs` | a store's state directory, and the threads that look after it |
 //! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
 mod clock;
+mod http;
 mod listener;
 mod load;
 mod machine;
@@ -67,6 +69,11 @@ enum Command {
     /// Without --server or --spawn, the xgrey of the same build is started in a directory of its
     /// own, in which so many tuples are known already.
     XGrey(Box<x_grey::Options>),
+    /// Questions in JSON over HTTP, as ratios to a null responder on the same stack in the same run
+    ///
+    /// The xgrey of the same build is started in a directory of its own, with an embargo of one second, so
+    /// that the known tuples have passed when measuring begins.
+    Http(Box<http::Options>),
     /// The store itself, in simulated time: filled to a number of tuples, measured at each level on the
     /// way and checked
     ///
@@ -88,6 +95,9 @@ enum Command {
     /// The null server of X-Grey's protocol: looks at the checksum and answers
     #[command(hide = true)]
     NullXGrey(x_grey::NullOptions),
+    /// The null responder of HTTP: reads the body and answers
+    #[command(hide = true)]
+    NullHttp,
     /// Runs a command on one CPU, until it ends or this program does
     #[command(hide = true)]
     Launch(process::LaunchOptions),
@@ -97,6 +107,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Policy(options) => policy::run(&options),
         Command::XGrey(options) => x_grey::run(&options),
+        Command::Http(options) => http::run(&options),
+        Command::NullHttp => http::null::run(),
         Command::NullXGrey(options) => x_grey::null(&options),
         Command::Store(options) => store::run(&options),
         Command::Recovery(options) => recovery::run(&options),

@@ -283,6 +283,13 @@ impl Started {
         Self::with_socket(cpu, "null-x-grey", socket.into(), address, probe, output)
     }
 
+    /// Starts the null responder of HTTP likewise.
+    pub(crate) fn null_http(cpu: usize, output: PathBuf) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        Self::with_socket(cpu, "null-http", listener.into(), address, takes_connections, output)
+    }
+
     fn with_socket(
         cpu: usize,
         subcommand: &str,

@@ -24,8 +24,11 @@ mod waits;
 mod watch;
 mod x_grey;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use arc_swap::ArcSwap;
 use greylist::{AcceptReason, Answer, DeferReason, Timestamp};
 use parking_lot::Mutex;
 
@@ -238,13 +241,15 @@ pub struct Metrics {
     workers: Box<[Counters]>,
     /// None until the service begins.
     watch: Mutex<Option<Watch>>,
+    /// Each protocol, and at how many places it is listened for.
+    listeners: ArcSwap<Vec<(String, u64)>>,
 }
 
 impl Metrics {
     /// Counters for that many workers, and one more for everything outside them.
     pub fn new(workers: usize) -> Self {
         let workers = (0..=workers).map(|_| Counters::default()).collect();
-        Self { workers, watch: Mutex::new(None) }
+        Self { workers, watch: Mutex::new(None), listeners: ArcSwap::default() }
     }
 
     /// The counters of worker number `worker`; of whatever is no worker, if there is no such.
@@ -255,6 +260,20 @@ impl Metrics {
     /// The counters of whatever is no worker: acceptor, sweeper, log, admins.
     pub fn outside(&self) -> &Counters {
         &self.workers[self.workers.len() - 1]
+    }
+
+    /// Says where is listened: a protocol for each place.
+    pub fn set_listeners(&self, protocols: impl IntoIterator<Item = String>) {
+        let mut counted = BTreeMap::new();
+        for protocol in protocols {
+            *counted.entry(protocol).or_insert(0) += 1;
+        }
+        self.listeners.store(Arc::new(counted.into_iter().collect()));
+    }
+
+    /// Each protocol that is listened for, and at how many places.
+    pub fn listeners(&self) -> Arc<Vec<(String, u64)>> {
+        self.listeners.load_full()
     }
 
     /// How often `event` happened.

@@ -29,7 +29,7 @@ use crate::control::server::{Control, ReloadWish};
 use crate::control::{self, Reloaded};
 use crate::decision_log::DecisionLog;
 use crate::fault_log::FaultLog;
-use crate::http::Places;
+use crate::http::{Places, Sources};
 use crate::keeper::Keeper;
 use crate::listen::{Connections, Pool, Timeouts, WorkerContext};
 use crate::log::Logging;
@@ -182,7 +182,7 @@ impl Server {
         let timeouts = timeouts(&config);
         let drain = config.limits.drain_timeout;
         let wanted = Wanted::by(&config);
-        let http_shared = http::shared(&config.limits);
+        let request_timeout = config.limits.request_timeout;
         let request_limits = wire::Limits { request_bytes_max: config.limits.request_bytes };
         // Whoever asks before all is known would be told wrong things: nobody listens until then.
         let memory::Memory { store, texts, clock, sync, said } = memory::open(&config, state)?;
@@ -231,6 +231,13 @@ impl Server {
             faults: Arc::default(),
             threads,
         };
+        let sources = Sources {
+            service: Arc::clone(&service),
+            metrics: Arc::clone(&metrics),
+            connections: Arc::clone(&connections),
+            places: Arc::new(Places::new(connections_max)),
+            responses: Arc::default(),
+        };
         let http_parts = http::Parts {
             service: Arc::clone(&service),
             metrics: Arc::clone(&metrics),
@@ -239,8 +246,7 @@ impl Server {
             faults: Arc::default(),
             threads,
             first_number: 2 * threads,
-            shared: http_shared,
-            places: Arc::new(Places::new(connections_max)),
+            shared: http::shared(request_timeout, sources),
             drain,
         };
         // Until here SIGTERM ends the process at once, which loses nothing; from here on somebody

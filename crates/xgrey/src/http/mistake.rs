@@ -52,6 +52,11 @@ impl Mistake {
         json
     }
 
+    /// What `error` says.
+    pub(super) fn of(error: &serde_json::Error) -> Self {
+        Self::at(error, None)
+    }
+
     fn at(error: &serde_json::Error, field: Option<String>) -> Self {
         let said = error.to_string();
         // The place is given apart.

@@ -27,7 +27,7 @@ use crate::metrics::{Event, Front, KINDS, Look, Metrics, VERDICTS, WAITS};
 use crate::service::Service;
 
 /// The content type of what [`Sources::write`] writes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Where the numbers come from.
 #[derive(Clone, Debug)]
@@ -170,7 +170,8 @@ impl Page {
     fn doors(&self, out: &mut Out<'_>) -> fmt::Result {
         let metrics = &self.sources.metrics;
         let listeners = metrics.listeners();
-        let listeners = listeners.iter().map(|(word, count)| ([("protocol", word.as_str())], *count));
+        let listeners =
+            listeners.iter().map(|(word, count)| ([("protocol", word.as_str())], *count));
         out.gauges("listeners", "Places where is listened, by protocol.", None, listeners)?;
         let [streams, http] = [self.sources.connections.len(), self.sources.places.taken()];
         out.gauges(
@@ -198,7 +199,12 @@ fn journal(durability: &Durability, out: &mut Out<'_>) -> fmt::Result {
     let is_up = u64::from(matches!(health, Health::Up));
     out.gauge("journal_up", "1: all changes are kept on disk; 0: not all are.", None, is_up)?;
     out.counter("journal_changes", "Changes that there have been, ever.", journal.position.get())?;
-    out.counter_of("journal_written", "Written to the journal.", Some(&Unit::Bytes), journal.bytes)?;
+    out.counter_of(
+        "journal_written",
+        "Written to the journal.",
+        Some(&Unit::Bytes),
+        journal.bytes,
+    )?;
     out.counter("journal_writes", "Writes, each for all that waited for it.", journal.writes)?;
     out.counter("journal_syncs", "Syncs that succeeded.", journal.syncs)?;
     out.counter("journal_faults", "Times that the journal went down.", journal.faults)?;

@@ -10,28 +10,41 @@ use axum::http::StatusCode;
 pub enum Path {
     /// Questions in JSON.
     Check,
+    /// Stalwart's hook.
+    Stalwart,
     /// The description of what may be asked.
     OpenApi,
     /// Whether the process answers.
     Healthz,
     /// Whether mail may be sent here.
     Readyz,
+    /// All counts.
+    Metrics,
     /// All others.
     Other,
 }
 
 impl Path {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Check, Self::OpenApi, Self::Healthz, Self::Readyz, Self::Other];
+    pub const ALL: [Self; 7] = [
+        Self::Check,
+        Self::Stalwart,
+        Self::OpenApi,
+        Self::Healthz,
+        Self::Readyz,
+        Self::Metrics,
+        Self::Other,
+    ];
 
     /// As it is asked for.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Check => "/v1/check",
+            Self::Stalwart => "/v1/stalwart",
             Self::OpenApi => "/v1/openapi.json",
             Self::Healthz => "/healthz",
             Self::Readyz => "/readyz",
+            Self::Metrics => "/metrics",
             Self::Other => "other",
         }
     }

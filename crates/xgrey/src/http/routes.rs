@@ -3,6 +3,7 @@
 //! | path | what | token |
 //! |---|---|---|
 //! | `POST /v1/check` | questions in JSON | needed, if the listener has one |
+//! | `POST /v1/stalwart` | Stalwart's hook | needed |
 //! | `GET /v1/openapi.json` | what may be asked, described | needed |
 //! | `GET /metrics` | all counts, for Prometheus | needed |
 //! | `GET /healthz` | the process answers | not asked for |
@@ -18,20 +19,24 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
-use greylist::Query;
+use greylist::{Effect, Query};
+use tokio::sync::Semaphore;
 
 use super::body::{self, Beyond, Read};
 use super::check::{Asked, BODY_BYTES_MAX};
 use super::front_end::FrontEnd;
 use super::mistake::Mistake;
-use super::responses::{Path, Responses};
+use super::open_metrics::{self, Sources};
+use super::responses::Path;
+use super::stalwart::{self, Extent, Hook, Remembered, Stage};
 use crate::config::HttpListener;
 use crate::metrics::{Event, Front};
+use crate::niceness::be_nice;
 
 const JSON: &str = "application/json";
 
@@ -56,8 +61,12 @@ pub struct Shared {
     pub is_stopping: AtomicBool,
     /// How long a request may take to come, in milliseconds.
     pub request_timeout_ms: AtomicU64,
-    /// What was answered.
-    pub responses: Responses,
+    /// Where numbers come from.
+    pub sources: Sources,
+    /// What Stalwart was answered at RCPT.
+    pub remembered: Remembered,
+    /// One look at all numbers at a time: each asks every shard of the store.
+    pub looks: Semaphore,
 }
 
 impl Shared {
@@ -71,7 +80,9 @@ impl Shared {
 pub fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route(Path::Check.as_str(), post(check))
+        .route(Path::Stalwart.as_str(), post(hook))
         .route(Path::OpenApi.as_str(), get(openapi))
+        .route(Path::Metrics.as_str(), get(metrics))
         .route(Path::Healthz.as_str(), get(healthz))
         .route(Path::Readyz.as_str(), get(readyz))
         .fallback(not_found)
@@ -95,7 +106,7 @@ async fn guard(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> R
             response
         }
     };
-    desk.shared.responses.count(path, response.status());
+    desk.shared.sources.responses.count(path, response.status());
     response
 }
 
@@ -115,8 +126,7 @@ async fn check(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     if !is_json(request.headers()) {
         // Also so that no web page that somebody looks at on this host can ask: browsers send JSON only
         // where they are allowed to.
-        let what = "send JSON, and say so: Content-Type: application/json";
-        return mistake(StatusCode::UNSUPPORTED_MEDIA_TYPE, &Mistake::new(what));
+        return not_json();
     }
     let time = desk.shared.request_timeout();
     let body = match body::read(request.into_body(), BODY_BYTES_MAX, Beyond::Leave, time).await {
@@ -126,14 +136,8 @@ async fn check(State(desk): State<Arc<Desk>>, request: Request) -> Response {
                 format!("the body is longer than {BODY_BYTES_MAX} bytes: send smaller batches");
             return faulty(&desk, StatusCode::PAYLOAD_TOO_LARGE, &Mistake::new(what));
         }
-        Read::Late => {
-            desk.front_end.event(Event::HalfSent);
-            let what = "the body did not come in time";
-            return mistake(StatusCode::REQUEST_TIMEOUT, &Mistake::new(what));
-        }
-        Read::Broken => {
-            return mistake(StatusCode::BAD_REQUEST, &Mistake::new("the body broke off"));
-        }
+        Read::Late => return late(&desk),
+        Read::Broken => return broken(),
     };
     let asked = match Asked::parse(&body) {
         Ok(asked) => asked,
@@ -150,6 +154,77 @@ async fn check(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 
 /// About as long as an answer is.
 const ANSWER_BYTES: usize = 160;
+
+/// Stalwart may defer all mail when it is answered with an error. So whatever it says that cannot be
+/// understood is accepted, counted and logged.
+async fn hook(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+    let headers = request.headers();
+    // Stalwart need not say that it sends JSON; browsers always say where they come from.
+    let is_silent = !headers.contains_key(CONTENT_TYPE) && !headers.contains_key(ORIGIN);
+    if !is_json(headers) && !is_silent {
+        return not_json();
+    }
+    let time = desk.shared.request_timeout();
+    let read = body::read(request.into_body(), BODY_BYTES_MAX, Beyond::Discard, time).await;
+    let (body, extent) = match read {
+        Read::Whole(body) => (body, Extent::Whole),
+        Read::Cut(body) => (body, Extent::Cut),
+        Read::Late => return late(&desk),
+        Read::Broken => return broken(),
+    };
+    let answer = match Hook::parse(&body, extent) {
+        Ok(hook) => decide(&desk, &hook),
+        Err(wrong) => {
+            desk.front_end.is_faulty(Path::Stalwart.as_str(), &wrong);
+            stalwart::ACCEPTED.to_owned()
+        }
+    };
+    reply(StatusCode::OK, JSON, answer)
+}
+
+/// What Stalwart is to do.
+fn decide(desk: &Desk, hook: &Hook<'_>) -> String {
+    let (front_end, remembered) = (&desk.front_end, &desk.shared.remembered);
+    let stage = hook.stage();
+    let queries = hook.queries();
+    let Some(first) = queries.first() else { return stalwart::ACCEPTED.to_owned() };
+    if stage == Stage::Data
+        && let Some(waited) = remembered.take(hook)
+    {
+        let effect = waited.map_or(Effect::NoObjection, |waited| Effect::AddHeader { waited });
+        return stalwart::encode(&front_end.service().policy(), first, effect, stage);
+    }
+    front_end.decide(Front::Stalwart, front_end.now(), &queries, |policy, outcomes| {
+        let effect = stalwart::strictest(outcomes);
+        if stage == Stage::Rcpt {
+            remembered.note(hook, effect);
+        }
+        stalwart::encode(policy, first, effect, stage)
+    })
+}
+
+/// All numbers, put together by a thread that yields to those that decide.
+async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
+    let now = desk.front_end.now();
+    let sources = desk.shared.sources.clone();
+    let page = match desk.shared.looks.acquire().await {
+        Ok(_look) => {
+            let write = move || {
+                be_nice();
+                sources.write(now)
+            };
+            tokio::task::spawn_blocking(write).await.ok()
+        }
+        Err(_) => None,
+    };
+    match page {
+        Some(page) => reply(StatusCode::OK, open_metrics::CONTENT_TYPE, page),
+        None => {
+            let what = "the numbers cannot be put together now";
+            mistake(StatusCode::SERVICE_UNAVAILABLE, &Mistake::new(what))
+        }
+    }
+}
 
 async fn openapi() -> Response {
     reply(StatusCode::OK, JSON, OPENAPI)
@@ -182,6 +257,20 @@ fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default();
     kind.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes())
+}
+
+fn not_json() -> Response {
+    let what = "send JSON, and say so: Content-Type: application/json";
+    mistake(StatusCode::UNSUPPORTED_MEDIA_TYPE, &Mistake::new(what))
+}
+
+fn late(desk: &Desk) -> Response {
+    desk.front_end.event(Event::HalfSent);
+    mistake(StatusCode::REQUEST_TIMEOUT, &Mistake::new("the body did not come in time"))
+}
+
+fn broken() -> Response {
+    mistake(StatusCode::BAD_REQUEST, &Mistake::new("the body broke off"))
 }
 
 /// An answer to what could not be understood, counted and logged.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::{Counters, Metrics};
+use crate::config::Protocol;
 
 /// What a question came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +11,10 @@ use super::{Counters, Metrics};
 pub enum Front {
     /// Postfix's policy protocol.
     Postfix,
+    /// Milter.
+    Milter,
+    /// greylistd's protocol.
+    Greylistd,
     /// X-Grey's protocol.
     XGrey,
     /// HTTP, `/v1/check`.
@@ -20,12 +25,25 @@ pub enum Front {
 
 impl Front {
     /// All of them, with the word for each.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Postfix, "postfix"),
+        (Self::Milter, "milter"),
+        (Self::Greylistd, "greylistd"),
         (Self::XGrey, "x-grey"),
         (Self::Http, "http"),
         (Self::Stalwart, "stalwart"),
     ];
+}
+
+/// What is spoken on a connection.
+impl From<Protocol> for Front {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Postfix => Self::Postfix,
+            Protocol::Milter => Self::Milter,
+            Protocol::Greylistd => Self::Greylistd,
+        }
+    }
 }
 
 /// One worker's counts, in the order of [`Front::ALL`].
@@ -34,7 +52,9 @@ pub(super) type FrontCounters = [AtomicU64; Front::ALL.len()];
 impl Counters {
     /// Counts `count` questions that came over `front`.
     pub fn asked(&self, front: Front, count: u64) {
-        self.fronts[front as usize].fetch_add(count, Relaxed);
+        if count > 0 {
+            self.fronts[front as usize].fetch_add(count, Relaxed);
+        }
     }
 }
 

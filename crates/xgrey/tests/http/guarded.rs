@@ -32,7 +32,7 @@ fn without_the_token_only_health_is_told() {
         Some(format!("Bearer {}", TOKEN.to_uppercase())),
         Some(TOKEN.to_owned()),
     ];
-    for path in ["/v1/check", "/v1/openapi.json", "/other"] {
+    for path in ["/v1/check", "/v1/stalwart", "/v1/openapi.json", "/metrics", "/other"] {
         for shown in &refused {
             let mut request = Request::get(path);
             if let Some(shown) = shown {
@@ -43,7 +43,7 @@ fn without_the_token_only_health_is_told() {
             assert_eq!(answered.headers["www-authenticate"], "Bearer");
         }
     }
-    assert_eq!(world.metrics.event(Event::NotAllowed), 3 * refused.len() as u64);
+    assert_eq!(world.metrics.event(Event::NotAllowed), 5 * refused.len() as u64);
     for shown in [format!("Bearer {TOKEN}"), format!("bearer  {TOKEN}")] {
         let request = Request::get("/v1/openapi.json").header("authorization", shown);
         assert_eq!(world.send(request.body(Body::empty()).unwrap()).status, 200);
@@ -75,7 +75,7 @@ fn other_paths_and_methods_are_answered_with_an_error_in_json() {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         assert_eq!(world.send(request).status, status, "{method} {path}");
     }
-    let counted: Vec<_> = world.shared.responses.all().collect();
+    let counted: Vec<_> = world.shared.sources.responses.all().collect();
     assert_eq!(counted, [("/v1/check", "405", 2), ("/healthz", "405", 1), ("other", "404", 3)]);
 }
 

@@ -6,4 +6,7 @@
 mod check;
 mod described;
 mod guarded;
+mod metrics;
+mod served;
+mod stalwart;
 mod world;

@@ -1,5 +1,6 @@
 //! A service in this process, with the routes of its HTTP front end.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -10,12 +11,19 @@ use axum::http::{HeaderMap, Request};
 use greylist::{Client, HashKey, Query, Timestamp};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use store::disk::{Disk, SimulatedDisk};
+use store::durable::{Opening, Settings};
+use store::journal::SyncPolicy;
+use store::text::{TextConfig, TextLog};
+use store::{Bound, CompactConfig, CompactStore};
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use xgrey::clock::Clock;
 use xgrey::command::serve;
 use xgrey::config::{Config, HttpListener, MadeUp, parse_text};
 use xgrey::decision_log::{DecisionLog, Destination, Format};
-use xgrey::http::{Desk, FrontEnd, FrontEndParts, Responses, Shared, router};
+use xgrey::http::{Desk, FrontEnd, FrontEndParts, Places, Remembered, Shared, Sources, router};
+use xgrey::listen::Connections;
 use xgrey::log_sink::LogSink;
 use xgrey::metrics::Metrics;
 use xgrey::service::{Outcome, Scratch, Service};
@@ -85,13 +93,52 @@ impl World {
 
     pub(crate) fn with(config: Config, listener: HttpListener) -> Self {
         let service = serve::service(config, HashKey::new([7; 16]));
-        let service = Arc::new(service.unwrap_or_else(|_| panic!("no service")));
+        Self::of(service.unwrap_or_else(|_| panic!("no service")), listener)
+    }
+
+    /// With files, in a directory that goes away with the test's process.
+    pub(crate) fn durable() -> Self {
+        let config = config("[[listen]]\nprotocol = \"http\"");
+        let listener = config.http[0].clone();
+        let disk = Arc::new(SimulatedDisk::default());
+        let opening = Opening {
+            config: CompactConfig {
+                timing: config.timing,
+                bound: Bound::for_capacity(100_000),
+                hash_key: HashKey::new([7; 16]),
+            },
+            disk: Arc::clone(&disk) as Arc<dyn Disk>,
+            settings: Settings {
+                sync: SyncPolicy::Never,
+                segment_bytes: 1 << 20,
+                snapshot_after: None,
+            },
+            prepare: Box::new(|| Ok(())),
+            now: Clock::start().now(),
+            threads: NonZeroUsize::MIN,
+        };
+        let store = CompactStore::open(opening, &|_| {}).unwrap().store;
+        let texts = TextConfig { bytes_max: TextConfig::BYTES_MIN, key_fingerprint: 0 };
+        let texts = Arc::new(TextLog::open(disk, texts).unwrap().0);
+        Self::of(Service::new(config.into(), store).with_texts(texts), listener)
+    }
+
+    fn of(service: Service, listener: HttpListener) -> Self {
+        let service = Arc::new(service);
         let metrics = Arc::new(Metrics::new(1));
         let clock = Clock::start();
         let shared = Arc::new(Shared {
             is_stopping: AtomicBool::new(false),
             request_timeout_ms: AtomicU64::new(30_000),
-            responses: Responses::default(),
+            sources: Sources {
+                service: Arc::clone(&service),
+                metrics: Arc::clone(&metrics),
+                connections: Arc::new(Connections::new(1)),
+                places: Arc::new(Places::new(1)),
+                responses: Arc::default(),
+            },
+            remembered: Remembered::default(),
+            looks: Semaphore::new(1),
         });
         let desk = Desk {
             front_end: front_end(&service, &metrics, clock),
@@ -99,6 +146,11 @@ impl World {
             shared: Arc::clone(&shared),
         };
         Self { service, metrics, shared, router: router(Arc::new(desk)), clock }
+    }
+
+    /// The service's time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The answer to a request, which must be one that is described.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::clock::Clock;
 use crate::config::{HttpListener, Limits, ListenAddress};
 use crate::decision_log::{DecisionLog, Destination};
 use crate::fault_log::FaultLog;
-use crate::http::{self, FrontEnd, FrontEndParts, Places, Responses, Server, Shared};
+use crate::http::{self, FrontEnd, FrontEndParts, Remembered, Server, Shared, Sources};
 use crate::listen::{BindError, Socket};
 use crate::metrics::Metrics;
 use crate::service::Service;
@@ -25,16 +27,17 @@ pub(super) struct Parts {
     /// The first thread's place in the metrics.
     pub(super) first_number: usize,
     pub(super) shared: Arc<Shared>,
-    pub(super) places: Arc<Places>,
     pub(super) drain: Duration,
 }
 
 /// What all threads of all such listeners share.
-pub(super) fn shared(limits: &Limits) -> Arc<Shared> {
+pub(super) fn shared(request_timeout: Duration, sources: Sources) -> Arc<Shared> {
     Arc::new(Shared {
         is_stopping: AtomicBool::new(false),
-        request_timeout_ms: AtomicU64::new(millis(limits.request_timeout)),
-        responses: Responses::default(),
+        request_timeout_ms: AtomicU64::new(millis(request_timeout)),
+        sources,
+        remembered: Remembered::default(),
+        looks: Semaphore::new(1),
     })
 }
 
@@ -46,7 +49,7 @@ impl Parts {
     /// What a reload changes for all of them.
     pub(super) fn adopt(&mut self, limits: &Limits, connections: usize) {
         self.shared.request_timeout_ms.store(millis(limits.request_timeout), Relaxed);
-        self.places.set_max(connections);
+        self.shared.sources.places.set_max(connections);
         self.drain = limits.drain_timeout;
     }
 }
@@ -85,7 +88,7 @@ impl BoundHttp {
         };
         let made_of = http::Parts {
             shared: Arc::clone(&parts.shared),
-            places: Arc::clone(&parts.places),
+            places: Arc::clone(&parts.shared.sources.places),
             metrics: Arc::clone(&parts.metrics),
             front_ends: (0..parts.threads).map(front_end).collect(),
         };

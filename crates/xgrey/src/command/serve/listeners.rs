@@ -124,6 +124,10 @@ impl Listeners {
             running.stop().await;
         }
         self.adopt_http(http, new_http).await;
+        let streams = wanted.iter().map(|listener| listener.protocol.to_string());
+        let others = [("x-grey", x_grey.len()), ("http", http.len())];
+        let others = others.map(|(word, count)| std::iter::repeat_n(word.to_owned(), count));
+        self.metrics.set_listeners(streams.chain(others.into_iter().flatten()));
         Ok(())
     }
 
