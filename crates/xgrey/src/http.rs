@@ -2,13 +2,16 @@
 //! JSON again; health, and metrics for Prometheus.
 //!
 //! ```text
-//!  body ─ token? ─ JSON? ─▶ Asked ─ one batch ─▶ Service::answer ─▶ Said ─▶ body
+//!  body ─ token? ─ JSON? ─┐
+//!  body ─ token? ─ JSON? ─┼▶ Asked ─ one batch ─▶ Service::answer ─▶ Said ─▶ bodies
+//!  body ─ token? ─ JSON? ─┘
 //! ```
 //! On `axum` over `hyper`, on threads of its own. [`OPENAPI`] describes every path, and the tests hold
 //! every answer to it.
 //!
 //! Never knows: clocks (but for asking the service's), what is decided.
 
+mod batches;
 mod body;
 mod check;
 mod front_end;
@@ -26,6 +29,6 @@ pub use self::mistake::Mistake;
 pub use self::open_metrics::Sources;
 pub use self::places::{PLACES_MAX, Place, Places};
 pub use self::responses::{Path, Responses, STATUSES};
-pub use self::routes::{Desk, OPENAPI, Shared, router};
+pub use self::routes::{Desk, Guarded, OPENAPI, Shared};
 pub use self::server::{Parts, Server};
 pub use self::stalwart::{Extent, Hook, Remembered, Stage};

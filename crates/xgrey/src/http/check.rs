@@ -99,6 +99,12 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// How many questions there are.
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.questions.len()
+    }
+
     /// The questions, in their order.
     pub fn queries(&self) -> impl Iterator<Item = Query<'_>> {
         self.questions.iter().map(Question::query)

@@ -11,24 +11,27 @@
 //!
 //! Never knows: sockets, threads.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
-use greylist::{Effect, Query};
+use greylist::Effect;
 use tokio::sync::Semaphore;
 
+use super::batches::Batches;
 use super::body::{self, Beyond, Read};
-use super::check::{Asked, BODY_BYTES_MAX};
+use super::check::BODY_BYTES_MAX;
 use super::front_end::FrontEnd;
 use super::mistake::Mistake;
 use super::open_metrics::{self, Sources};
@@ -47,11 +50,39 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 #[derive(Debug)]
 pub struct Desk {
     /// Asked for everything.
-    pub front_end: FrontEnd,
+    front_end: FrontEnd,
     /// Who may ask, and with which token. A reload changes it.
-    pub listener: Arc<ArcSwap<HttpListener>>,
+    listener: Arc<ArcSwap<HttpListener>>,
     /// What all threads share.
-    pub shared: Arc<Shared>,
+    shared: Arc<Shared>,
+    batches: Batches,
+}
+
+impl Desk {
+    /// A desk made of these.
+    pub fn new(
+        front_end: FrontEnd,
+        listener: Arc<ArcSwap<HttpListener>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self { front_end, listener, shared, batches: Batches::default() }
+    }
+
+    /// Asked for everything.
+    pub fn front_end(&self) -> &FrontEnd {
+        &self.front_end
+    }
+
+    /// What all threads share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Answers what is asked, and hands over the lines of the log of decisions. Never ends; without it, no
+    /// question is answered.
+    pub async fn work(&self) {
+        tokio::join!(self.batches.answer(&self.front_end), self.front_end.hand_over_log());
+    }
 }
 
 /// What all threads of all HTTP listeners share.
@@ -76,8 +107,8 @@ impl Shared {
     }
 }
 
-/// All paths.
-pub fn router(desk: Arc<Desk>) -> Router {
+/// All paths, behind one door.
+fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route(Path::Check.as_str(), post(check))
         .route(Path::Stalwart.as_str(), post(hook))
@@ -87,26 +118,61 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route(Path::Readyz.as_str(), get(readyz))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&desk), guard))
         .with_state(desk)
 }
 
 /// Sees everything that comes and goes: asks for the token, counts the answers.
-async fn guard(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let path = Path::of(request.uri().path());
-    let response = match path {
-        Path::Healthz | Path::Readyz => next.run(request).await,
-        _ if may_ask(&desk.listener.load(), request.headers()) => next.run(request).await,
-        _ => {
-            desk.front_end.event(Event::NotAllowed);
-            let what =
-                "not allowed: send the token of this listener as \"Authorization: Bearer …\"";
-            let mut response = mistake(StatusCode::UNAUTHORIZED, &Mistake::new(what));
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            response
-        }
-    };
-    desk.shared.sources.responses.count(path, response.status());
+#[derive(Clone, Debug)]
+pub struct Guarded {
+    desk: Arc<Desk>,
+    router: Router,
+}
+
+impl Guarded {
+    /// All paths of `desk`.
+    pub fn new(desk: Arc<Desk>) -> Self {
+        Self { router: router(Arc::clone(&desk)), desk }
+    }
+}
+
+impl<B> tower_service::Service<axum::http::Request<B>> for Guarded
+where
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // As the router: always.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: axum::http::Request<B>) -> Self::Future {
+        let path = Path::of(request.uri().path());
+        let is_open = matches!(path, Path::Healthz | Path::Readyz);
+        let may_pass = is_open || may_ask(&self.desk.listener.load(), request.headers());
+        let answer = may_pass.then(|| self.router.call(request));
+        let desk = Arc::clone(&self.desk);
+        Box::pin(async move {
+            let response = match answer {
+                Some(answer) => answer.await?,
+                None => {
+                    desk.front_end.event(Event::NotAllowed);
+                    no_token()
+                }
+            };
+            desk.shared.sources.responses.count(path, response.status());
+            Ok(response)
+        })
+    }
+}
+
+fn no_token() -> Response {
+    let what = "not allowed: send the token of this listener as \"Authorization: Bearer …\"";
+    let mut response = mistake(StatusCode::UNAUTHORIZED, &Mistake::new(what));
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
@@ -139,21 +205,12 @@ async fn check(State(desk): State<Arc<Desk>>, request: Request) -> Response {
         Read::Late => return late(&desk),
         Read::Broken => return broken(),
     };
-    let asked = match Asked::parse(&body) {
-        Ok(asked) => asked,
-        Err(wrong) => return faulty(&desk, StatusCode::BAD_REQUEST, &wrong),
-    };
-    let queries: Vec<Query<'_>> = asked.queries().collect();
-    let mut answer = Vec::with_capacity(ANSWER_BYTES * queries.len());
-    let front_end = &desk.front_end;
-    front_end.decide(Front::Http, front_end.now(), &queries, |policy, outcomes| {
-        asked.encode(policy, &queries, outcomes, &mut answer);
-    });
-    reply(StatusCode::OK, JSON, answer)
+    match desk.batches.ask(body).await {
+        Some(Ok(answer)) => reply(StatusCode::OK, JSON, answer),
+        Some(Err(wrong)) => faulty(&desk, StatusCode::BAD_REQUEST, &wrong),
+        None => not_now("the service is about to end"),
+    }
 }
-
-/// About as long as an answer is.
-const ANSWER_BYTES: usize = 160;
 
 /// Stalwart may defer all mail when it is answered with an error. So whatever it says that cannot be
 /// understood is accepted, counted and logged.
@@ -219,10 +276,7 @@ async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
     };
     match page {
         Some(page) => reply(StatusCode::OK, open_metrics::CONTENT_TYPE, page),
-        None => {
-            let what = "the numbers cannot be put together now";
-            mistake(StatusCode::SERVICE_UNAVAILABLE, &Mistake::new(what))
-        }
+        None => not_now("the numbers cannot be put together now"),
     }
 }
 
@@ -267,6 +321,10 @@ fn not_json() -> Response {
 fn late(desk: &Desk) -> Response {
     desk.front_end.event(Event::HalfSent);
     mistake(StatusCode::REQUEST_TIMEOUT, &Mistake::new("the body did not come in time"))
+}
+
+fn not_now(what: &str) -> Response {
+    mistake(StatusCode::SERVICE_UNAVAILABLE, &Mistake::new(what))
 }
 
 fn broken() -> Response {

@@ -14,7 +14,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -24,7 +23,7 @@ use tokio::task::JoinSet;
 
 use super::front_end::FrontEnd;
 use super::places::{Place, Places};
-use super::routes::{Desk, Shared, router};
+use super::routes::{Desk, Guarded, Shared};
 use crate::config::{HttpListener, ListenAddress};
 use crate::listen::{Accepted, Socket, is_allowed};
 use crate::metrics::{Event, Metrics};
@@ -78,8 +77,7 @@ impl Server {
         let stop = watch::Sender::new(None);
         let (mut threads, mut joins) = (Vec::new(), Vec::new());
         for (number, front_end) in front_ends.into_iter().enumerate() {
-            let desk =
-                Desk { front_end, listener: Arc::clone(&listener), shared: Arc::clone(&shared) };
+            let desk = Desk::new(front_end, Arc::clone(&listener), Arc::clone(&shared));
             let (arrivals, queue) = mpsc::channel(ARRIVALS);
             let load = Arc::new(AtomicUsize::new(0));
             threads.push(Thread { arrivals, load: Arc::clone(&load) });
@@ -166,17 +164,18 @@ async fn serve(
     load: &AtomicUsize,
     mut stop: watch::Receiver<Option<Duration>>,
 ) {
-    let router = router(Arc::clone(&desk));
-    let logging = {
+    let guarded = Guarded::new(Arc::clone(&desk));
+    let working = {
         let desk = Arc::clone(&desk);
-        tokio::spawn(async move { desk.front_end.hand_over_log().await })
+        tokio::spawn(async move { desk.work().await })
     };
+    let front_end = desk.front_end();
     let mut open = JoinSet::new();
     let drain = loop {
         tokio::select! {
             Some((accepted, place)) = arrivals.recv() => {
-                let talk = talk(accepted, router.clone(), Arc::clone(&desk.shared), stop.clone());
-                desk.front_end.event(Event::Connected);
+                let talk = talk(accepted, guarded.clone(), Arc::clone(desk.shared()), stop.clone());
+                front_end.event(Event::Connected);
                 open.spawn(async move {
                     let _place = place;
                     talk.await;
@@ -184,7 +183,7 @@ async fn serve(
             }
             Some(_) = open.join_next() => {
                 load.fetch_sub(1, Relaxed);
-                desk.front_end.event(Event::Disconnected);
+                front_end.event(Event::Disconnected);
             }
             changed = stop.changed() => match (changed, *stop.borrow()) {
                 (Ok(()), Some(drain)) => break drain,
@@ -196,19 +195,19 @@ async fn serve(
     };
     let drained = async {
         while open.join_next().await.is_some() {
-            desk.front_end.event(Event::Disconnected);
+            front_end.event(Event::Disconnected);
         }
     };
     if tokio::time::timeout(drain, drained).await.is_err() {
         tracing::warn!(target: "listen", left = open.len(), "connections over HTTP were cut");
     }
-    logging.abort();
-    desk.front_end.flush_log();
+    working.abort();
+    front_end.flush_log();
 }
 
 async fn talk(
     accepted: Accepted,
-    router: Router,
+    guarded: Guarded,
     shared: Arc<Shared>,
     stop: watch::Receiver<Option<Duration>>,
 ) {
@@ -218,12 +217,12 @@ async fn talk(
             let patience = u32::try_from(shared.request_timeout().as_millis()).unwrap_or(u32::MAX);
             let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, patience);
             if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                converse(stream, router, &shared, stop).await;
+                converse(stream, guarded, &shared, stop).await;
             }
         }
         Accepted::Unix(stream) => {
             if let Ok(stream) = tokio::net::UnixStream::from_std(stream) {
-                converse(stream, router, &shared, stop).await;
+                converse(stream, guarded, &shared, stop).await;
             }
         }
     }
@@ -232,7 +231,7 @@ async fn talk(
 /// Requests and answers over one connection, until either side has enough.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    router: Router,
+    guarded: Guarded,
     shared: &Shared,
     mut stop: watch::Receiver<Option<Duration>>,
 ) {
@@ -241,7 +240,7 @@ async fn converse(
         // Counts from the end of the answer before: so it is for idle connections as well.
         .header_read_timeout(shared.request_timeout())
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(guarded));
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return told(ended),

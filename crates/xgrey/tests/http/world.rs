@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use greylist::{Client, HashKey, Query, Timestamp};
@@ -22,7 +21,7 @@ use xgrey::clock::Clock;
 use xgrey::command::serve;
 use xgrey::config::{Config, HttpListener, MadeUp, parse_text};
 use xgrey::decision_log::{DecisionLog, Destination, Format};
-use xgrey::http::{Desk, FrontEnd, FrontEndParts, Places, Remembered, Shared, Sources, router};
+use xgrey::http::{Desk, FrontEnd, FrontEndParts, Guarded, Places, Remembered, Shared, Sources};
 use xgrey::listen::Connections;
 use xgrey::log_sink::LogSink;
 use xgrey::metrics::Metrics;
@@ -37,7 +36,7 @@ pub(crate) struct World {
     pub(crate) service: Arc<Service>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) router: Router,
+    desk: Arc<Desk>,
     clock: Clock,
 }
 
@@ -140,12 +139,10 @@ impl World {
             remembered: Remembered::default(),
             looks: Semaphore::new(1),
         });
-        let desk = Desk {
-            front_end: front_end(&service, &metrics, clock),
-            listener: Arc::new(ArcSwap::from_pointee(listener)),
-            shared: Arc::clone(&shared),
-        };
-        Self { service, metrics, shared, router: router(Arc::new(desk)), clock }
+        let front_end = front_end(&service, &metrics, clock);
+        let listener = Arc::new(ArcSwap::from_pointee(listener));
+        let desk = Arc::new(Desk::new(front_end, listener, Arc::clone(&shared)));
+        Self { service, metrics, shared, desk, clock }
     }
 
     /// The service's time.
@@ -159,7 +156,11 @@ impl World {
         let path = request.uri().path().to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let answered = runtime.block_on(async {
-            let response = self.router.clone().oneshot(request).await.unwrap();
+            let desk = Arc::clone(&self.desk);
+            let working = tokio::spawn(async move { desk.work().await });
+            let guarded = Guarded::new(Arc::clone(&self.desk));
+            let response = guarded.oneshot(request).await.unwrap();
+            working.abort();
             let (head, body) = response.into_parts();
             let body = body.collect().await.unwrap().to_bytes().to_vec();
             Answered { status: head.status.as_u16(), headers: head.headers, body }
