@@ -16,7 +16,7 @@ use crate::command::{capture, is_installed, read, run};
 use crate::workspace::Workspace;
 
 /// Programs the tests start, with the packages they come in.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("swaks", "swaks"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
@@ -25,11 +25,17 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("mount", "mount"),
     ("mkfs.ext4", "e2fsprogs"),
     ("systemd-analyze", "systemd"),
+    ("curl", "curl"),
+    ("python3", "python3"),
 ];
 
 /// Folders below `target/mta`, with the packages unpacked into each.
-const UNPACKED: [(&str, &[&str]); 2] =
-    [("postfix", &["postfix"]), ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"])];
+const UNPACKED: [(&str, &[&str]); 3] = [
+    ("postfix", &["postfix"]),
+    ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"]),
+    // Prometheus's own parser of OpenMetrics.
+    ("openmetrics", &["python3-prometheus-client", "python3-decorator"]),
+];
 
 /// Installs and unpacks what is missing.
 ///

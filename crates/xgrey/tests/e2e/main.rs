@@ -33,6 +33,7 @@ mod runs_as_a_service;
 mod server;
 mod small_disk;
 mod smtp;
+mod speaks_http;
 mod terminal;
 mod types_in_the_shell;
 mod wait;
