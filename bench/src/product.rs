@@ -116,6 +116,25 @@ pub(crate) fn start_x_grey(
     serve(cpu, directory, &configuration, address, probe)
 }
 
+/// Starts it likewise for HTTP: its tuples on disk, one thread.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_http(
+    cpu: usize,
+    directory: &Path,
+    log: DecisionLog,
+) -> anyhow::Result<Started> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+    let decisions = decisions(directory, log);
+    let configuration = format!(
+        "embargo = \"{EMBARGO}\"\n\n\
+         [[listen]]\nprotocol = \"http\"\naddress = \"{address}\"\n\n\
+         [log]\n{decisions}\n"
+    );
+    serve(cpu, directory, &configuration, address, process::takes_connections)
+}
+
 /// Where, in the directory that it was started in, its state is.
 pub(crate) const STATE: &str = "state";
 /// Where its control socket is.

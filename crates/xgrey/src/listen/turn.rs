@@ -302,6 +302,7 @@ impl TurnLoop {
             let start = replies.len();
             let protocol = sessions[part.place].protocol;
             part.answers = owed.write(protocol, part.dues, replies);
+            counters.asked(protocol.into(), part.answers as u64);
             part.replies = start..replies.len();
         }
         drop(papers);

@@ -36,6 +36,7 @@ mod sendmail;
 mod server;
 mod small_disk;
 mod smtp;
+mod speaks_http;
 mod terminal;
 mod types_in_the_shell;
 mod wait;
