@@ -86,8 +86,12 @@ pub(crate) fn start_greylistd(
         "[[listen]]\nprotocol = \"greylistd\"\naddress = \"unix:{}\"\n\n[[listen]]",
         path.display()
     );
-    let configuration = configuration(address, directory, DecisionLog::Off, Keeping::OnDisk)
-        .replacen("[[listen]]", &listener, 1);
+    let configuration =
+        configuration("postfix", address, directory, DecisionLog::Off, Keeping::OnDisk).replacen(
+            "[[listen]]",
+            &listener,
+            1,
+        );
     serve(cpu, directory, &configuration, address, process::takes_connections)
 }
 

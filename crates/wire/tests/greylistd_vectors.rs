@@ -195,7 +195,7 @@ fn write_listing(answer: &str, made: &mut Vec<u8>) {
             lines.nth(1);
             continue;
         }
-        let request = decode(line[30..].as_bytes(), Limits::default());
+        let request = decode(&line.as_bytes()[30..], Limits::default());
         let Request::Update { query, .. } = request else {
             made.extend_from_slice(line.as_bytes());
             continue;
