@@ -16,8 +16,10 @@ use crate::command::{capture, is_installed, read, run};
 use crate::workspace::Workspace;
 
 /// Programs the tests start, with the packages they come in.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("swaks", "swaks"),
+    // Sendmail's configuration is made by it.
+    ("m4", "m4"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
@@ -30,9 +32,11 @@ const PROGRAMS: [(&str, &str); 10] = [
 ];
 
 /// Folders below `target/mta`, with the packages unpacked into each.
-const UNPACKED: [(&str, &[&str]); 3] = [
+const UNPACKED: [(&str, &[&str]); 5] = [
     ("postfix", &["postfix"]),
     ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"]),
+    ("sendmail", &["sendmail-bin", "sendmail-base", "sendmail-cf", "sensible-mda"]),
+    ("exim-greylistd", &["exim4-daemon-heavy", "exim4-base", "exim4-config", "greylistd"]),
     // Prometheus's own parser of OpenMetrics.
     ("openmetrics", &["python3-prometheus-client", "python3-decorator"]),
 ];

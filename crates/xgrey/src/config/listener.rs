@@ -145,8 +145,10 @@ enum Spoken {
     Http,
 }
 
-const SPOKEN: [(&str, Spoken); 3] = [
+const SPOKEN: [(&str, Spoken); 5] = [
     ("postfix", Spoken::Streams(Protocol::Postfix)),
+    ("milter", Spoken::Streams(Protocol::Milter)),
+    ("greylistd", Spoken::Streams(Protocol::Greylistd)),
     ("x-grey", Spoken::XGrey),
     ("http", Spoken::Http),
 ];

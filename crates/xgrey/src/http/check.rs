@@ -233,7 +233,7 @@ impl<'a> Said<'a> {
                     .map(|template| HeaderSaid::of(template, query, waited, text));
             }
             Effect::Defer { wait } => {
-                reply = Some(ReplySaid::of(policy.replies.defer(), query, wait, text))
+                reply = Some(ReplySaid::of(policy.replies.defer(), query, wait, text));
             }
             Effect::Reject => {
                 reply = Some(ReplySaid::of(policy.replies.reject(), query, Secs::new(0), text));

@@ -1,11 +1,12 @@
 //! A mail server from an unpacked package, running in namespaces of its own.
 
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 
 use crate::place::Place;
-use crate::process::Process;
+use crate::process::{Ended, Process, run};
 use crate::wait::until;
 
 /// What the namespace's first process does; explained there.
@@ -13,6 +14,9 @@ const SCRIPT: &str = include_str!("namespace.sh");
 
 /// Printed by the script when the mail server has ended.
 const ENDED: &str = "xg-e2e: ended:";
+
+/// Where the script puts what the mail server sees.
+const VIEW: &str = "/run/xg-e2e/m";
 
 /// What to run inside.
 pub(crate) struct Inside<'a> {
@@ -54,6 +58,18 @@ impl Namespace {
             TcpStream::connect(address).ok()
         });
         Self { process, hold }
+    }
+}
+
+impl Namespace {
+    /// Runs another program of the package to its end, beside the mail server.
+    pub(crate) fn run(&self, command: &[&str]) -> Ended {
+        let outside = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{outside}/task/{outside}/children"));
+        let first = children.unwrap().trim().to_owned();
+        let mut entered = Command::new("nsenter");
+        entered.args(["--target", &first, "--mount", "--", "chroot", VIEW]).args(command);
+        run(&mut entered)
     }
 }
 

@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 /// A reply is waited for this long: a mail server with 200 sessions to open takes its time.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -16,11 +18,23 @@ pub(crate) struct Session {
 impl Session {
     /// Connects and reads the greeting.
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::over(TcpStream::connect(address).unwrap())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(REPLY_TIMEOUT)).unwrap();
         let mut session = Self { stream: BufReader::new(stream) };
         session.expect_greeting();
         session
+    }
+
+    /// The same from a client at that address, which must be one of this host's.
+    pub(crate) fn open_from(client: &str, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let client: SocketAddr = format!("{client}:0").parse().unwrap();
+        socket.bind(&client.into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into())
     }
 
     /// Plays another client; the mail server greets anew.
