@@ -8,6 +8,7 @@
 //! | protocol | module | source |
 //! |---|---|---|
 //! | Postfix policy delegation, and Exim's use of it | [`postfix`] | Postfix's SMTPD_POLICY_README and `access(5)`; seen on 3.7 |
+//! | OpenSMTPD's filters | [`opensmtpd`] | smtpd-filters(7); seen on 6.8.0p2 |
 //! | X-Grey, as its `pfc`, `smc` and `gld-mcp` speak it | [`xgrey_v1`] | "X-Grey v1.1 protocol", written down from the original; seen on 1.0.22 |
 //!
 //! This crate never knows sockets, clocks, tasks, logs, or what a query deserves. A listener reads,
@@ -15,6 +16,7 @@
 
 use std::fmt;
 
+pub mod opensmtpd;
 pub mod postfix;
 pub mod xgrey_v1;
 

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use greylist::Query;
+use greylist::{Query, Trust};
 
 /// The longest answer that is read, in bytes: an action and the longest SMTP reply that makes sense
 /// (RFC 5321, section 4.5.3.1.5: 512).
@@ -32,6 +32,49 @@ pub struct Answer<'a> {
     pub fate: Fate,
     /// The whole action, such as `DEFER_IF_PERMIT 4.7.1 Greylisted`.
     pub action: &'a [u8],
+}
+
+/// What a client is told that is put off or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal<'a> {
+    /// The SMTP reply code, 400 to 599.
+    pub code: u16,
+    /// The text behind it, with its enhanced status code if it has one; never empty.
+    pub text: &'a [u8],
+}
+
+impl<'a> Answer<'a> {
+    /// What to tell the client, if it is put off or refused. Where the action has no code it is that of
+    /// Postfix, unless told otherwise: 450 to put off, 554 to refuse.
+    pub fn refusal(&self) -> Option<Refusal<'a>> {
+        let (word, text) = self.words();
+        let (code, unsaid): (_, &[u8]) = match self.fate {
+            Fate::Accept => return None,
+            Fate::Defer => (450, b"4.7.1 Try again later"),
+            Fate::Reject => (554, b"5.7.1 Rejected"),
+        };
+        let own = std::str::from_utf8(word).ok().and_then(|word| word.parse().ok());
+        let text = if text.is_empty() { unsaid } else { text };
+        Some(Refusal { code: own.unwrap_or(code), text })
+    }
+
+    /// The header, `Name: value`, that a mail that is let in is to get.
+    pub fn header(&self) -> Option<&'a [u8]> {
+        let (word, text) = self.words();
+        let is_header = word.eq_ignore_ascii_case(b"PREPEND")
+            && memchr::memchr(b':', text).is_some_and(|at| {
+                // RFC 5322, section 2.2.
+                at > 0 && text[..at].iter().all(u8::is_ascii_graphic)
+            });
+        is_header.then_some(text)
+    }
+
+    /// The action's first word, and what follows it.
+    fn words(&self) -> (&'a [u8], &'a [u8]) {
+        let end = self.action.iter().position(u8::is_ascii_whitespace);
+        let (word, text) = self.action.split_at(end.unwrap_or(self.action.len()));
+        (word, text.trim_ascii())
+    }
 }
 
 /// Why a request can't be sent.
@@ -80,7 +123,10 @@ impl std::error::Error for NoAnswer {}
 /// When an address has a byte that would end its line.
 pub fn encode_request(query: &Query<'_>, out: &mut Vec<u8>) -> Result<(), Unsendable> {
     let client = query.client.address().to_string();
-    let attributes: [(&'static str, &[u8]); 8] = [
+    // To the protocol a login is a name, which a query has not.
+    let login: &[u8] = if query.trust == Trust::Authenticated { b"(authenticated)" } else { b"" };
+    let certificate: &[u8] = if query.trust == Trust::Certificate { b"(verified)" } else { b"" };
+    let attributes: [(&'static str, &[u8]); 12] = [
         ("request", b"smtpd_access_policy"),
         ("protocol_state", b"RCPT"),
         ("protocol_name", b"SMTP"),
@@ -89,9 +135,17 @@ pub fn encode_request(query: &Query<'_>, out: &mut Vec<u8>) -> Result<(), Unsend
         ("helo_name", query.helo),
         ("sender", query.sender),
         ("recipient", query.recipient),
+        ("queue_id", query.queue_id),
+        ("instance", query.instance),
+        ("sasl_username", login),
+        ("ccert_subject", certificate),
     ];
     let start = out.len();
-    for (attribute, value) in attributes {
+    for (at, (attribute, value)) in attributes.into_iter().enumerate() {
+        // An attribute without a value is the same as none; the first eight, Postfix's oldest, are always sent.
+        if at >= 8 && value.is_empty() {
+            continue;
+        }
         if value.iter().any(|byte| matches!(byte, b'\n' | b'\0')) {
             out.truncate(start);
             return Err(Unsendable { attribute });
