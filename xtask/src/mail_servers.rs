@@ -28,8 +28,11 @@ const PROGRAMS: [(&str, &str); 8] = [
 ];
 
 /// Folders below `target/mta`, with the packages unpacked into each.
-const UNPACKED: [(&str, &[&str]); 2] =
-    [("postfix", &["postfix"]), ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"])];
+const UNPACKED: [(&str, &[&str]); 3] = [
+    ("postfix", &["postfix"]),
+    ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"]),
+    ("opensmtpd", &["opensmtpd"]),
+];
 
 /// Installs and unpacks what is missing.
 ///

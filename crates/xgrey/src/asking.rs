@@ -136,13 +136,29 @@ impl PolicyConnection {
     ///
     /// # Errors
     /// When there is no answer, or not in time.
-    pub fn ask(&mut self, request: &[u8], deadline: Deadline) -> Result<policy::Answer<'_>, NoAnswer> {
+    pub fn ask(
+        &mut self,
+        request: &[u8],
+        deadline: Deadline,
+    ) -> Result<policy::Answer<'_>, NoAnswer> {
+        self.answer.clear();
+        self.converse(request, deadline)?;
+        let ended = || NoAnswer::Ended { to: self.to.clone() };
+        self.last_answer().ok_or_else(ended)
+    }
+
+    /// The answer to the last question, if it had one.
+    pub fn last_answer(&self) -> Option<policy::Answer<'_>> {
+        policy::decode_answer(&self.answer).ok().flatten()
+    }
+
+    /// Asks, and reads until there is an answer.
+    fn converse(&mut self, request: &[u8], deadline: Deadline) -> Result<(), NoAnswer> {
         let Self { stream, to, answer } = self;
         let left = || deadline.left().ok_or_else(|| NoAnswer::Late(to.clone()));
         let broken = |error| NoAnswer::broken(to, error);
         stream.wait_at_most(left()?).map_err(broken)?;
         stream.write_all(request).map_err(broken)?;
-        answer.clear();
         let mut piece = [0; 1024];
         loop {
             stream.wait_at_most(left()?).map_err(broken)?;
@@ -152,15 +168,9 @@ impl PolicyConnection {
             }
             match policy::decode_answer(answer) {
                 Ok(None) => {}
-                Ok(Some(_)) => break,
+                Ok(Some(_)) => return Ok(()),
                 Err(why) => return Err(NoAnswer::Policy { to: to.clone(), why }),
             }
-        }
-        match policy::decode_answer(answer) {
-            Ok(Some(answer)) => Ok(answer),
-            // It was one a moment ago.
-            Ok(None) => Err(NoAnswer::Ended { to: to.clone() }),
-            Err(why) => Err(NoAnswer::Policy { to: to.clone(), why }),
         }
     }
 }
