@@ -55,6 +55,23 @@ impl Namespace {
         });
         Self { process, hold }
     }
+
+    /// All that the mail server has printed so far.
+    pub(crate) fn output(&self) -> String {
+        self.process.output()
+    }
+
+    /// A program that is run inside, beside the mail server.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let id = self.process.id();
+        let children = format!("/proc/{id}/task/{id}/children");
+        // What `unshare` waits for is the namespace's first process.
+        let first = std::fs::read_to_string(children).unwrap().trim().to_owned();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &first, "--mount", "--uts", "chroot", "/run/xg-e2e/m"]);
+        command.args(words);
+        command
+    }
 }
 
 impl Drop for Namespace {

@@ -16,7 +16,13 @@ pub(crate) struct Session {
 impl Session {
     /// Connects and reads the greeting.
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::open_after(address, b"")
+    }
+
+    /// Connects, says that before anything else, and reads the greeting.
+    pub(crate) fn open_after(address: SocketAddr, first: &[u8]) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(first).unwrap();
         stream.set_read_timeout(Some(REPLY_TIMEOUT)).unwrap();
         let mut session = Self { stream: BufReader::new(stream) };
         session.expect_greeting();
