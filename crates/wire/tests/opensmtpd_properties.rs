@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use wire::opensmtpd::{
-    Decoded, Decoder, Event, Line, Phase, Request, Ticket, Wanted, encode_data_line,
-    encode_header, encode_refusal, encode_registration,
+    Decoded, Decoder, Event, Line, Phase, Request, Ticket, Wanted, encode_data_line, encode_header,
+    encode_refusal, encode_registration,
 };
 
 /// Cuts `stream` at `cuts`.

@@ -24,8 +24,10 @@ fn every_vector_of_smtpd_means_what_is_written_beside_it() {
     let mut wrong = Vec::new();
     for path in files("request") {
         let bytes = fs::read(&path).unwrap();
-        let said: String =
-            read(LINE_BYTES_MAX, [bytes.as_slice()]).iter().map(|line| format!("{line}\n")).collect();
+        let said: String = read(LINE_BYTES_MAX, [bytes.as_slice()])
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect();
         let expected = path.with_extension("expected");
         if fs::read_to_string(&expected).ok().as_deref() == Some(said.as_str()) {
             continue;

@@ -216,9 +216,8 @@ impl Write for Stream {
 pub fn addresses(server: &HostPort) -> Result<Vec<SocketAddr>, NoAnswer> {
     let HostPort { host, port } = server;
     let found = (host.as_str(), *port).to_socket_addrs();
-    let mut found: Vec<SocketAddr> = found
-        .map_err(|error| NoAnswer::NotThere { to: server.to_string(), error })?
-        .collect();
+    let mut found: Vec<SocketAddr> =
+        found.map_err(|error| NoAnswer::NotThere { to: server.to_string(), error })?.collect();
     found.sort_by_key(SocketAddr::is_ipv6);
     if found.is_empty() { Err(NoAnswer::Unknown(server.clone())) } else { Ok(found) }
 }

@@ -44,8 +44,7 @@ fn opensmtpd_defers_a_first_try_and_an_early_retry_with_the_wait() {
     let world = world(LONG_EMBARGO);
     world.smtpd.send(&mail()).assert_refused("450 4.7.1 ", "try again in 90 seconds");
     world.smtpd.send(&mail()).assert_refused("450 4.7.1 ", " seconds");
-    let stats = world.server.stats();
-    assert_eq!(stats["decisions"]["early"], 1, "{stats:#}");
+    world.server.wait_for_output("reason=early", 1);
 }
 
 #[test]
@@ -56,8 +55,11 @@ fn opensmtpd_delivers_a_later_retry_to_every_recipient_with_one_header() {
     first.assert_refused("450 4.7.1 ", "try again in 2 seconds");
     assert_eq!(first.replies.len(), 2, "each recipient has its answer:\n{}", first.transcript);
 
-    retry(|| world.smtpd.send(&mail), |it| it.replies.iter().all(|reply| reply.starts_with("250 ")))
-        .assert_taken();
+    retry(
+        || world.smtpd.send(&mail),
+        |it| it.replies.iter().all(|reply| reply.starts_with("250 ")),
+    )
+    .assert_taken();
     let delivered = world.smtpd.delivered(&mail.subject, 2);
     for mail in &delivered {
         let headers = greylist_headers(mail);
@@ -112,7 +114,7 @@ fn opensmtpd_refuses_a_sender_that_a_rule_rejects() {
 fn programs_and_clients_on_opensmtpds_own_host_are_untouched_unless_told_otherwise() {
     let world = world(LONG_EMBARGO);
     let by_program = mail();
-    assert!(world.smtpd.send_by_program(&by_program), "a program on this host was put off");
+    world.smtpd.send_by_program(&by_program);
     let delivered = world.smtpd.delivered(&by_program.subject, 1);
     assert!(greylist_headers(&delivered[0]).is_empty(), "{}", delivered[0]);
 

@@ -1,11 +1,12 @@
 //! A mail server from an unpacked package, running in namespaces of its own.
 
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 
 use crate::place::Place;
-use crate::process::Process;
+use crate::process::{Ended, Process, run};
 use crate::wait::until;
 
 /// What the namespace's first process does; explained there.
@@ -13,6 +14,9 @@ const SCRIPT: &str = include_str!("namespace.sh");
 
 /// Printed by the script when the mail server has ended.
 const ENDED: &str = "xg-e2e: ended:";
+
+/// Where the script puts what the mail server sees.
+const VIEW: &str = "/run/xg-e2e/m";
 
 /// What to run inside.
 pub(crate) struct Inside<'a> {
@@ -60,17 +64,17 @@ impl Namespace {
     pub(crate) fn output(&self) -> String {
         self.process.output()
     }
+}
 
-    /// A program that is run inside, beside the mail server.
-    pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let id = self.process.id();
-        let children = format!("/proc/{id}/task/{id}/children");
-        // What `unshare` waits for is the namespace's first process.
-        let first = std::fs::read_to_string(children).unwrap().trim().to_owned();
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &first, "--mount", "--uts", "chroot", "/run/xg-e2e/m"]);
-        command.args(words);
-        command
+impl Namespace {
+    /// Runs another program of the package to its end, beside the mail server.
+    pub(crate) fn run(&self, command: &[&str]) -> Ended {
+        let outside = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{outside}/task/{outside}/children"));
+        let first = children.unwrap().trim().to_owned();
+        let mut entered = Command::new("nsenter");
+        entered.args(["--target", &first, "--mount", "--", "chroot", VIEW]).args(command);
+        run(&mut entered)
     }
 }
 

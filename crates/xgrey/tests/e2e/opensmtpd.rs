@@ -10,7 +10,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::manual;
 use crate::namespace::{Inside, Namespace};
 use crate::place::Place;
-use crate::process::run;
 use crate::smtp::Session;
 use crate::wait::until;
 use crate::world::{self, Attempt, Mail, NOBODY};
@@ -23,7 +22,8 @@ pub(crate) struct OpenSmtpd {
     /// Is told by PROXY v2 who the client is.
     proxied: SocketAddr,
     inbox: PathBuf,
-    config: PathBuf,
+    config: String,
+    program: String,
 }
 
 impl OpenSmtpd {
@@ -33,9 +33,10 @@ impl OpenSmtpd {
         let home = place.make_folder("opensmtpd");
         let mail = place.make_folder("opensmtpd/mail");
         chown(&mail, Some(NOBODY), Some(NOBODY)).unwrap();
-        let filter = format!("{} filter opensmtpd --policy {policy} {flags}", program(place));
+        let program = program(place);
+        let filter = format!("{program} filter opensmtpd --policy {policy} {flags}");
         let text = configuration(&filter, [address, proxied], mail.to_str().unwrap());
-        let config = place.write("opensmtpd/smtpd.conf", &text);
+        let config = place.write("opensmtpd/smtpd.conf", &text).to_str().unwrap().to_owned();
         let first = "for name in opensmtpd opensmtpq; do
                id $name >/dev/null 2>&1 || useradd -r -M -d /nonexistent -s /usr/sbin/nologin $name
              done
@@ -47,10 +48,10 @@ impl OpenSmtpd {
             package: "opensmtpd",
             host: "mx4.example.test",
             first,
-            command: &["smtpd", "-d", "-v", "-f", config.to_str().unwrap()],
+            command: &["smtpd", "-d", "-v", "-f", &config],
         };
         let namespace = Namespace::start(place, &inside, address);
-        Self { namespace, address, proxied, inbox: home.join("mail/new"), config }
+        Self { namespace, address, proxied, inbox: home.join("mail/new"), config, program }
     }
 
     /// One attempt to send, by swaks, which tells smtpd by PROXY v2 whom it plays.
@@ -76,14 +77,15 @@ impl OpenSmtpd {
         world::attempt(self.address, &["--local-interface", source], mail)
     }
 
-    /// Sends as a program on this host does, by `sendmail`; says whether it was taken.
-    pub(crate) fn send_by_program(&self, mail: &Mail) -> bool {
+    /// Sends as a program on this host does, by `sendmail`, which must be able to.
+    pub(crate) fn send_by_program(&self, mail: &Mail) {
         let Mail { sender, subject, .. } = mail;
         let to = mail.recipients.join(" ");
         let script = format!(
             "printf 'Subject: {subject}\\n\\nhello\\n' | /usr/sbin/sendmail -f {sender} {to}"
         );
-        run(&mut self.namespace.command(&["sh", "-c", &script])).code == Some(0)
+        let ended = self.namespace.run(&["sh", "-c", &script]);
+        assert_eq!(ended.code, Some(0), "not taken: {}", ended.output);
     }
 
     /// An SMTP session of that client, which the test drives line by line.
@@ -113,23 +115,25 @@ impl OpenSmtpd {
 
     /// The filter's process id.
     pub(crate) fn filter(&self) -> i32 {
-        let program = self.config.with_file_name("").join("../xgrey");
-        let program = program.canonicalize().unwrap();
-        let found = |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program);
-        until("the filter", || processes().find(found))
+        until("the filter", || {
+            processes().find(|pid| command_line(*pid).starts_with(&self.program))
+        })
     }
 
     /// Ends smtpd itself, as an admin does; what is then still there lives on.
     pub(crate) fn stop(&self) {
-        let config = self.config.to_str().unwrap();
         let is_smtpd = |pid: &i32| {
-            let read = |what: &str| fs::read_to_string(format!("/proc/{pid}/{what}"));
-            read("comm").is_ok_and(|comm| comm == "smtpd\n")
-                && read("cmdline").is_ok_and(|line| line.contains(config))
+            let line = command_line(*pid);
+            line.starts_with("smtpd\0") && line.contains(&self.config)
         };
         let first = processes().filter(is_smtpd).min().expect("smtpd runs");
         kill_process(Pid::from_raw(first).unwrap(), Signal::TERM).unwrap();
     }
+}
+
+/// The arguments of a process, each with a NUL behind it; nothing if it has gone.
+fn command_line(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
 fn processes() -> impl Iterator<Item = i32> {

@@ -16,17 +16,21 @@ pub(crate) struct Session {
 impl Session {
     /// Connects and reads the greeting.
     pub(crate) fn open(address: SocketAddr) -> Self {
-        Self::open_after(address, b"")
+        Self::over(TcpStream::connect(address).unwrap())
     }
 
-    /// Connects, says that before anything else, and reads the greeting.
-    pub(crate) fn open_after(address: SocketAddr, first: &[u8]) -> Self {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(first).unwrap();
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(REPLY_TIMEOUT)).unwrap();
         let mut session = Self { stream: BufReader::new(stream) };
         session.expect_greeting();
         session
+    }
+
+    /// The same, but says something before anything else.
+    pub(crate) fn open_after(address: SocketAddr, first: &[u8]) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(first).unwrap();
+        Self::over(stream)
     }
 
     /// Plays another client; the mail server greets anew.

@@ -76,8 +76,7 @@ impl Askers {
     ) -> io::Result<Arc<Self>> {
         let askers = Arc::new(Self::default());
         for n in 0..ASKERS {
-            let asker =
-                Asker { asking: asking.clone(), connection: None, scratch: Vec::new() };
+            let asker = Asker { asking: asking.clone(), connection: None, scratch: Vec::new() };
             let (askers, answered) = (askers.clone(), answered.clone());
             thread::Builder::new()
                 .name(format!("asker-{n}"))

@@ -127,7 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn that_nobody_answers_is_said_at_once_and_then_every_ten_seconds_and_that_somebody_does_once() {
+    fn that_nobody_answers_is_said_at_once_and_then_every_ten_seconds_and_that_somebody_does_once()
+    {
         let health = Health::default();
         assert_eq!(health.answered(), None);
         let first = health.missed(&"late", at(0)).unwrap();

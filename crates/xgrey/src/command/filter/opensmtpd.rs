@@ -124,7 +124,9 @@ impl<W: Write + Send> Filter<W> {
             }
             Line::Setting { .. } | Line::Other => {}
             Line::Ready if settings.is_for_listeners == Some(false) => {
-                self.say("no listener names this filter, so there is nothing to do: see `listen on`");
+                self.say(
+                    "no listener names this filter, so there is nothing to do: see `listen on`",
+                );
                 out.extend_from_slice(b"register|ready\n");
             }
             Line::Ready => smtpd::encode_registration(self.wanted, out),

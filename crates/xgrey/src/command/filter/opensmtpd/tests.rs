@@ -47,7 +47,8 @@ fn hear(smtpd: &mut BufReader<UnixStream>) -> String {
     line
 }
 
-const SESSION: &str = "report|0.6|1.0|smtp-in|link-connect|s|<unknown>|fail|192.0.2.7:4|192.0.2.1:25
+const SESSION: &str =
+    "report|0.6|1.0|smtp-in|link-connect|s|<unknown>|fail|192.0.2.7:4|192.0.2.1:25
 report|0.6|1.0|smtp-in|tx-begin|s|2c584702
 report|0.6|1.0|smtp-in|tx-mail|s|2c584702|ok|alice@example.net
 ";
