@@ -19,8 +19,8 @@ use greylist::{Secs, State, Timestamp, Touch, Tuple};
 
 use super::memory::{Buckets, whole_pages};
 use super::{
-    Fingerprint, LANES, LoadFault, Merged, Moment, Place, Placed, Recorder, Scale, ShardHeader,
-    Share, Slot, Table, TupleId, Worth,
+    Bucket, Fingerprint, LANES, LoadFault, Merged, Moment, Place, Placed, Recorder, Scale,
+    ShardHeader, Share, Slot, Table, TupleId, Worth,
 };
 
 /// How long after the end of the embargo a grey tuple is kept whatever happens. RFC 5321, section
@@ -31,18 +31,49 @@ const RETRY_SPAN: Secs = Secs::new(30 * 60);
 /// Buckets of a shard's first table.
 const BUCKETS_MIN: u32 = 2;
 
-/// A table this full (in 1/64 of its slots, expired ones included) is swept, ...
-const FULL_64THS: u64 = 61;
-/// ... and grows if it is still so full then. Else sweeps would come too often: at 54/64, one frees
-/// at least 7/64, and passes over 9 slots for each of these.
-const GROW_64THS: u64 = 54;
+/// When a table is swept and when it grows, in parts of its slots, those that have expired included.
+struct Fullness {
+    /// So full, it is swept, ...
+    full_64ths: u64,
+    /// ... and grows if it is still so full then. Else sweeps would come too often.
+    grow_64ths: u64,
+    /// By how much at least; up to a quarter more, see [`Shard::larger`].
+    growth_1024ths: u64,
+    /// How full it is after it has shrunk.
+    shrunk_64ths: u64,
+}
+
+impl Fullness {
+    /// Every byte counts: at 54/64, a sweep frees at least 7/64, and passes over 9 slots for each of these.
+    const DENSE: Self =
+        Self { full_64ths: 61, grow_64ths: 54, growth_1024ths: 128, shrunk_64ths: 48 };
+    /// A new tuple's time counts: a table that is filled up and grows by little spends a third of it on searches for
+    /// room and on being built anew.
+    const SPARSE: Self =
+        Self { full_64ths: 50, grow_64ths: 44, growth_1024ths: 640, shrunk_64ths: 32 };
+    /// Tables are sparse as long as those of all shards together are smaller, in bytes.
+    const SPARSE_BYTES: u64 = 32 << 20;
+
+    /// Of a table of so many buckets, one of so many.
+    const fn of(buckets: u32, shards: u32) -> Self {
+        let bytes = buckets as u64 * size_of::<Bucket>() as u64 * shards as u64;
+        if bytes < Self::SPARSE_BYTES { Self::SPARSE } else { Self::DENSE }
+    }
+
+    /// Fails to compile where a table that has grown is small enough to shrink, or one that has shrunk full
+    /// enough to grow.
+    const fn check(self) {
+        let growth_1024ths_max = self.growth_1024ths + 255;
+        assert!(self.grow_64ths * 1024 / (1024 + growth_1024ths_max) > SHRINK_64THS);
+        assert!(SHRINK_64THS < self.shrunk_64ths && self.shrunk_64ths < self.grow_64ths);
+    }
+}
+
 /// A table less full than this after a sweep shrinks, so that a flood's memory is given back.
 const SHRINK_64THS: u64 = 20;
-/// How full a table is after it has shrunk: far from both limits.
-const SHRUNK_64THS: u64 = 48;
-const _: () = assert!(SHRINK_64THS < SHRUNK_64THS && SHRUNK_64THS < GROW_64THS);
-// A table that has grown (by 3/8 at most) is not small enough to shrink.
-const _: () = assert!(GROW_64THS * 8 / 11 > SHRINK_64THS);
+
+const _: () = Fullness::DENSE.check();
+const _: () = Fullness::SPARSE.check();
 
 /// White holds at most this part of a shard at its bound: [numerator, denominator].
 const WHITE_SHARE: [u64; 2] = [3, 4];
@@ -321,7 +352,8 @@ impl Shard {
         if used == 0 {
             self.table.clear();
         } else if used * 64 < self.table.slots() * SHRINK_64THS {
-            let buckets = used * 64 / (SHRUNK_64THS * LANES as u64) + 1;
+            let shrunk = self.fullness().shrunk_64ths;
+            let buckets = used * 64 / (shrunk * LANES as u64) + 1;
             let buckets = whole_pages((buckets as u32).max(BUCKETS_MIN));
             if buckets < self.table.buckets() {
                 self.rebuild(buckets);
@@ -446,7 +478,7 @@ impl Shard {
         let is_at_bound = self.table.buckets() == self.limits.buckets_max;
         // As long as there is room somewhere, it is looked for further away: nobody is forgotten for
         // having full neighbours.
-        if (!is_at_bound || !self.is_full(FULL_64THS))
+        if (!is_at_bound || !self.is_full(Fullness::DENSE.full_64ths))
             && let Some(made) = self.make_room_from(fingerprint, u32::MAX)
         {
             return Some(made);
@@ -520,13 +552,18 @@ impl Shard {
         self.tally.used() * 64 >= self.table.slots() * limit_64ths
     }
 
+    fn fullness(&self) -> Fullness {
+        Fullness::of(self.table.buckets(), self.limits.share.of())
+    }
+
     /// Grows a table in which room is getting hard to find, unless sweeping helps enough.
     fn grow_if_full(&mut self) {
-        if self.table.buckets() == self.limits.buckets_max || !self.is_full(FULL_64THS) {
+        let fullness = self.fullness();
+        if self.table.buckets() == self.limits.buckets_max || !self.is_full(fullness.full_64ths) {
             return;
         }
         self.sweep_slots(self.seen.now());
-        if self.is_full(GROW_64THS) {
+        if self.is_full(fullness.grow_64ths) {
             self.grow();
         }
     }
@@ -543,13 +580,14 @@ impl Shard {
         false
     }
 
-    /// The next size: 1/8 to 3/8 more, 1/4 in the mean. Not the same for each shard, or they would
+    /// The next size: 1/8 to 3/8 more, 1/4 in the mean; of a sparse table 5/8 to 7/8. Not the same for each shard, or they would
     /// all grow in the same minute, and all be a quarter too large in the next. The last step is not
     /// shorter than the others: to build a table that is almost full takes long, and may fail.
     fn larger(&self, buckets: u32) -> u32 {
         let max = self.limits.buckets_max;
         let dice = (self.limits.share.index() ^ buckets).wrapping_mul(0x9e37_79b9) >> 24;
-        let more = u64::from(buckets) * (128 + u64::from(dice)) / 1024;
+        let least = Fullness::of(buckets, self.limits.share.of()).growth_1024ths;
+        let more = u64::from(buckets) * (least + u64::from(dice)) / 1024;
         let larger = (u64::from(buckets) + more.max(1)).max(u64::from(BUCKETS_MIN));
         if larger + larger / 8 >= u64::from(max) { max } else { whole_pages(larger as u32) }
     }
@@ -624,30 +662,40 @@ mod tests {
     }
 
     #[test]
-    fn sizes_grow_by_a_quarter_in_the_mean_up_to_the_bound_and_not_in_step() {
+    fn dense_tables_grow_by_a_quarter_in_the_mean_up_to_the_bound_and_not_in_step() {
         let sizes = |index| {
             let shard = Shard { limits: limits(20_000, index), ..shard(0) };
             let next = move |&buckets: &u32| Some(shard.larger(buckets));
-            let sizes = std::iter::successors(Some(0), next);
+            let dense = Fullness::SPARSE_BYTES / size_of::<Bucket>() as u64 / 2_048;
+            let sizes = std::iter::successors(Some(dense as u32), next);
             sizes.take_while(|&buckets| buckets < 20_000).chain([20_000]).collect::<Vec<_>>()
         };
         let mut steps = 0;
         for index in 0..100 {
             let sizes = sizes(index);
-            assert_eq!(sizes[1], BUCKETS_MIN, "{sizes:?}");
-            let pairs: Vec<_> = sizes[1..].windows(2).collect();
+            let pairs: Vec<_> = sizes.windows(2).collect();
             let (last, others) = pairs.split_last().unwrap();
             for pair in others {
-                let rounding = if pair[1] < 256 { 1 } else { 64 };
-                let range = pair[0] + pair[0] / 8 - 1..=pair[0] * 11 / 8 + rounding;
+                let range = pair[0] + pair[0] / 8 - 1..=pair[0] * 11 / 8 + 64;
                 assert!(pair[1] > pair[0] && range.contains(&pair[1]), "{sizes:?}");
             }
             assert!((last[0] * 10 / 9..=last[0] * 8 / 5).contains(&last[1]), "{sizes:?}");
             steps += sizes.len();
         }
-        // From 2 to 20,000 are 41 times a quarter, but for the first sizes, which are so small that
-        // one bucket more is more than that.
-        assert!((3600..=4400).contains(&steps), "{steps}");
-        assert_ne!(sizes(1)[20..30], sizes(2)[20..30]);
+        // From 256 to 20,000 are 20 times a quarter.
+        assert!((1700..=2300).contains(&steps), "{steps}");
+        assert_ne!(sizes(1)[5..15], sizes(2)[5..15]);
+    }
+
+    #[test]
+    fn sparse_tables_begin_small_and_grow_by_three_quarters_in_the_mean() {
+        for index in 0..100 {
+            let shard = Shard { limits: limits(20_000, index), ..shard(0) };
+            assert_eq!(shard.larger(0), BUCKETS_MIN);
+            for buckets in BUCKETS_MIN..256 {
+                let range = buckets + buckets * 5 / 8..=buckets * 15 / 8 + 64;
+                assert!(range.contains(&shard.larger(buckets)), "{buckets}");
+            }
+        }
     }
 }

@@ -325,7 +325,25 @@ fn growth_loses_nothing_and_finds_nothing_that_is_not_there() {
     let stats = store.stats();
     assert_eq!((stats.grey, stats.white, stats.no_room), (TUPLES, 0, 0));
     assert!(stats.rebuilds > 0);
-    assert!(stats.bytes < 12 * TUPLES, "{} bytes for {TUPLES} tuples", stats.bytes);
+    // The tables are still sparse: no more than two and a half times what the slots take that are used.
+    assert!(stats.bytes < 20 * TUPLES, "{} bytes for {TUPLES} tuples", stats.bytes);
+}
+
+#[test]
+fn past_ten_million_tuples_a_table_takes_ten_bytes_for_each() {
+    // One shard of as many as there are at least, with its part of so many.
+    const TUPLES: u64 = 10_000_000 / 2_048;
+    let store = store(Timing::DEFAULT, LARGE);
+    assert_eq!(store.shard_count(), 2_048);
+    let shards = store.stats().bytes;
+    let tuple = Tuple { state: State::Grey, since: START };
+    for number in 1..=TUPLES {
+        // 47 bits: the 11 that choose the shard are 0.
+        let id = TupleId::from_bits(super::search::mix(number) >> 17).unwrap();
+        assert_eq!(store.put_id(START, id, tuple), Placed::Stored);
+    }
+    let bytes = store.stats().bytes - shards;
+    assert!(bytes < 12 * TUPLES, "{bytes} bytes for {TUPLES} tuples");
 }
 
 #[test]

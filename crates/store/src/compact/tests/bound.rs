@@ -103,7 +103,8 @@ fn what_has_expired_goes_before_what_has_not() {
         store.touch_one(at(6 * 3600 + 1), key(number));
     }
     let after = store.stats();
-    assert!(after.expired() > half * 8 / 10, "{after:?}");
+    // Not all of them: a table that is still below its bound grew instead.
+    assert!(after.expired() > half * 3 / 10, "{after:?}");
     assert!((after.evicted_grey - before.evicted_grey) * 100 < half, "{after:?}");
 }
 
