@@ -256,6 +256,42 @@ mod tests {
     }
 
     #[test]
+    fn an_action_says_what_the_client_is_told() {
+        for (action, told) in [
+            ("DUNNO", None),
+            ("PREPEND X-Greylist: delayed 61 seconds", None),
+            ("DEFER_IF_PERMIT 4.7.1 Greylisted", Some((450, "4.7.1 Greylisted"))),
+            ("defer", Some((450, "4.7.1 Try again later"))),
+            ("451  4.7.1 Later ", Some((451, "4.7.1 Later"))),
+            ("421", Some((421, "4.7.1 Try again later"))),
+            ("REJECT 5.7.1 No", Some((554, "5.7.1 No"))),
+            ("550", Some((550, "5.7.1 Rejected"))),
+        ] {
+            let bytes = format!("action={action}\n\n");
+            let answer = decode_answer(bytes.as_bytes()).unwrap().unwrap();
+            let told = told.map(|(code, text): (_, &str)| Refusal { code, text: text.as_bytes() });
+            assert_eq!(answer.refusal(), told, "{action}");
+        }
+    }
+
+    #[test]
+    fn only_prepend_with_a_header_adds_one() {
+        for (action, header) in [
+            ("PREPEND X-Greylist: delayed 61 seconds", Some("X-Greylist: delayed 61 seconds")),
+            ("prepend A:", Some("A:")),
+            ("PREPEND no header", None),
+            ("PREPEND two words: x", None),
+            ("PREPEND : x", None),
+            ("PREPEND", None),
+            ("WARN A: b", None),
+        ] {
+            let bytes = format!("action={action}\n\n");
+            let answer = decode_answer(bytes.as_bytes()).unwrap().unwrap();
+            assert_eq!(answer.header(), header.map(str::as_bytes), "{action}");
+        }
+    }
+
+    #[test]
     fn an_answer_ends_with_an_empty_line() {
         for (bytes, want) in [
             (&b""[..], Ok(None)),
@@ -278,8 +314,18 @@ mod tests {
             sender in "[^\\r\\n\\x00]{0,40}",
             recipient in "[^\\r\\n\\x00]{1,40}",
             client in any::<std::net::IpAddr>(),
+            queue_id in "[0-9a-f]{0,8}",
+            trust in prop::sample::select(vec![
+                Trust::Stranger,
+                Trust::Authenticated,
+                Trust::Certificate,
+            ]),
         ) {
-            let query = Query::new(Client::new(client), sender.as_bytes(), recipient.as_bytes());
+            let query = Query {
+                queue_id: queue_id.as_bytes(),
+                trust,
+                ..Query::new(Client::new(client), sender.as_bytes(), recipient.as_bytes())
+            };
             let mut bytes = Vec::new();
             encode_request(&query, &mut bytes).unwrap();
             let mut decoder = Decoder::new(Limits::default());
@@ -288,8 +334,8 @@ mod tests {
             };
             prop_assert_eq!(used, bytes.len());
             prop_assert_eq!(
-                (read.client.address(), read.sender, read.recipient),
-                (query.client.address(), query.sender, query.recipient)
+                (read.client.address(), read.sender, read.recipient, read.queue_id, read.trust),
+                (query.client.address(), query.sender, query.recipient, query.queue_id, trust)
             );
         }
 

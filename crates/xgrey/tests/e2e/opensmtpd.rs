@@ -43,6 +43,7 @@ impl OpenSmtpd {
              mkdir -p /var/spool/smtpd /var/lib/opensmtpd/empty
              chmod 711 /var/spool/smtpd
              chgrp opensmtpq /usr/sbin/smtpctl
+             chmod 2555 /usr/sbin/smtpctl
              echo mx4.example.test > /etc/mailname";
         let inside = Inside {
             package: "opensmtpd",
