@@ -176,20 +176,25 @@ fn mail_flows_through_opensmtpd_while_the_service_hangs() {
 fn a_hundred_sessions_of_opensmtpd_at_once_are_deferred_and_let_through_when_they_come_back() {
     let world = world(SHORT_EMBARGO);
     let smtpd = &world.smtpd;
+    let clients: Vec<[u8; 4]> = (1..=100).map(|n| [198, 18, n, 7]).collect();
     let at_recipient = |client: [u8; 4]| {
         let mut session = smtpd.session(client);
         begin(&mut session, "alice@example.net");
         session
     };
-    let deferred = at_once(|client| at_recipient(client).say("RCPT TO:<bob@example.org>"));
+    let open = at_once(clients.clone(), at_recipient);
+    let deferred = at_once(open, |mut session| session.say("RCPT TO:<bob@example.org>"));
     assert!(deferred.iter().all(|reply| reply.starts_with("450 4.7.1 ")), "{deferred:?}");
-    at_once(|client| {
+    let come_back = |client: [u8; 4]| {
         let session = until("an accepted recipient", || {
             let mut session = at_recipient(client);
             session.say("RCPT TO:<bob@example.org>").starts_with("250").then_some(session)
         });
         session.finish("one of a hundred");
-    });
+    };
+    // The first client shows when the embargo is over; the others may need one more try.
+    come_back(clients[0]);
+    at_once(clients[1..].to_vec(), come_back);
     for mail in smtpd.delivered("one of a hundred", 100) {
         assert_eq!(greylist_headers(&mail).len(), 1, "{mail}");
     }
@@ -210,12 +215,11 @@ fn begin(session: &mut Session, sender: &str) {
     session.say_expecting(&format!("MAIL FROM:<{sender}>"), "250");
 }
 
-/// Does that for a hundred clients, all at the same time.
-fn at_once<O: Send>(job: impl Fn([u8; 4]) -> O + Sync) -> Vec<O> {
+/// Does that with each item, all at the same time.
+fn at_once<I: Send, O: Send>(items: Vec<I>, job: impl Fn(I) -> O + Sync) -> Vec<O> {
     thread::scope(|scope| {
         let job = &job;
-        let clients = (1..=100).map(|n| [198, 18, n, 7]);
-        let jobs: Vec<_> = clients.map(|client| scope.spawn(move || job(client))).collect();
+        let jobs: Vec<_> = items.into_iter().map(|item| scope.spawn(move || job(item))).collect();
         jobs.into_iter().map(|done| done.join().unwrap()).collect()
     })
 }
