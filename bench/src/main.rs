@@ -20,13 +20,17 @@
 //! | `store.rs` | the subcommand `store`: the table of tuples, filled, measured and checked |
 //! | `recovery.rs` | the subcommand `recovery`: a state directory made, and opened from a cold disk |
 //! | `x_grey.rs` | the subcommand `x-grey`: X-Grey's protocol over UDP; floods and bursts |
+//! | `milter.rs` | the subcommand `milter`: whole sessions of the milter protocol |
+//! | `greylistd.rs` | the subcommand `greylistd`: a connection a request over UNIX sockets, as Exim asks |
 //! | `state.rs` | a store's state directory, and the threads that look after it |
 //! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
 mod clock;
+mod greylistd;
 mod listener;
 mod load;
 mod machine;
+mod milter;
 mod null;
 mod policy;
 mod process;
@@ -67,6 +71,22 @@ enum Command {
     /// Without --server or --spawn, the xgrey of the same build is started in a directory of its
     /// own, in which so many tuples are known already.
     XGrey(Box<x_grey::Options>),
+    /// Whole sessions of the milter protocol, as ratios to a null milter in the same run
+    ///
+    /// The xgrey of the same build is started in a directory of its own, with an embargo of one second. A session is
+    /// a connection, a negotiation, a message to two recipients, its end, and the connection's.
+    Milter(Box<milter::Options>),
+    /// The null milter: agrees to what xgrey agrees to, and continues
+    #[command(hide = true)]
+    NullMilter,
+    /// greylistd's protocol as Exim speaks it, as ratios to a null responder in the same run
+    ///
+    /// The xgrey of the same build is started in a directory of its own, with an embargo of one second.
+    /// A request is a connection over a UNIX socket, a question, and an answer up to the end.
+    Greylistd(Box<greylistd::Options>),
+    /// The null responder: takes a connection, reads once, answers `false`
+    #[command(hide = true)]
+    NullGreylistd,
     /// The store itself, in simulated time: filled to a number of tuples, measured at each level on the
     /// way and checked
     ///
@@ -97,6 +117,10 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Policy(options) => policy::run(&options),
         Command::XGrey(options) => x_grey::run(&options),
+        Command::Milter(options) => milter::run(&options),
+        Command::NullMilter => milter::null::run(),
+        Command::Greylistd(options) => greylistd::run(&options),
+        Command::NullGreylistd => greylistd::null::run(),
         Command::NullXGrey(options) => x_grey::null(&options),
         Command::Store(options) => store::run(&options),
         Command::Recovery(options) => recovery::run(&options),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -276,11 +277,26 @@ impl Started {
         Self::with_socket(cpu, "null", listener.into(), address, takes_connections, output)
     }
 
+    /// Starts the null milter likewise.
+    pub(crate) fn null_milter(cpu: usize, output: PathBuf) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        Self::with_socket(cpu, "null-milter", listener.into(), address, takes_connections, output)
+    }
+
     /// Starts the null server of X-Grey's protocol likewise.
     pub(crate) fn null_x_grey(cpu: usize, probe: Probe, output: PathBuf) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         let address = socket.local_addr()?;
         Self::with_socket(cpu, "null-x-grey", socket.into(), address, probe, output)
+    }
+
+    /// Starts the null responder of greylistd's protocol likewise, at a UNIX socket.
+    pub(crate) fn null_greylistd(cpu: usize, path: &Path, output: PathBuf) -> anyhow::Result<Self> {
+        let listener = UnixListener::bind(path)?;
+        // It listens from here on: there is no port, and nothing to wait for.
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::with_socket(cpu, "null-greylistd", listener.into(), nowhere, |_| true, output)
     }
 
     fn with_socket(

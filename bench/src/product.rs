@@ -51,7 +51,43 @@ pub(crate) fn start(
     let directory = &directory.join(keeping.word());
     fs::create_dir(directory)?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
-    let configuration = configuration(address, directory, log, keeping);
+    let configuration = configuration("postfix", address, directory, log, keeping);
+    serve(cpu, directory, &configuration, address, process::takes_connections)
+}
+
+/// Starts it likewise for the milter protocol, with its tuples on disk.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_milter(
+    cpu: usize,
+    directory: &Path,
+    log: DecisionLog,
+) -> anyhow::Result<Started> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+    let configuration = configuration("milter", address, directory, log, Keeping::OnDisk);
+    serve(cpu, directory, &configuration, address, process::takes_connections)
+}
+
+/// Starts it likewise with another listener, for greylistd's protocol, at the UNIX socket `path`.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_greylistd(
+    cpu: usize,
+    directory: &Path,
+    path: &Path,
+) -> anyhow::Result<Started> {
+    let directory = &directory.join("greylistd");
+    fs::create_dir(directory)?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+    // First, so that it is there when the port is.
+    let listener = format!(
+        "[[listen]]\nprotocol = \"greylistd\"\naddress = \"unix:{}\"\n\n[[listen]]",
+        path.display()
+    );
+    let configuration = configuration(address, directory, DecisionLog::Off, Keeping::OnDisk)
+        .replacen("[[listen]]", &listener, 1);
     serve(cpu, directory, &configuration, address, process::takes_connections)
 }
 
@@ -138,6 +174,7 @@ fn serve(
 }
 
 fn configuration(
+    protocol: &str,
     address: SocketAddr,
     directory: &Path,
     log: DecisionLog,
@@ -150,7 +187,7 @@ fn configuration(
     };
     format!(
         "embargo = \"{EMBARGO}\"\n\n\
-         [[listen]]\nprotocol = \"postfix\"\naddress = \"{address}\"\n\n\
+         [[listen]]\nprotocol = \"{protocol}\"\naddress = \"{address}\"\n\n\
          {store}[log]\n{decisions}\n"
     )
 }
@@ -173,7 +210,7 @@ mod tests {
     fn the_configuration_names_its_port_and_its_log() {
         let address = SocketAddr::from(([127, 0, 0, 1], 10023));
         let directory = Path::new("/tmp/bench");
-        insta::assert_snapshot!(configuration(address, directory, DecisionLog::On, Keeping::OnDisk), @r#"
+        insta::assert_snapshot!(configuration("postfix", address, directory, DecisionLog::On, Keeping::OnDisk), @r#"
         embargo = "1s"
 
         [[listen]]
@@ -184,7 +221,7 @@ mod tests {
         decisions = true
         decision_file = "/tmp/bench/decisions.log"
         "#);
-        let off = configuration(address, directory, DecisionLog::Off, Keeping::InMemory);
+        let off = configuration("postfix", address, directory, DecisionLog::Off, Keeping::InMemory);
         let end = "[store]\njournal = false\nkeep_text = false\n\n[log]\ndecisions = false\n";
         assert!(off.ends_with(end), "{off}");
     }

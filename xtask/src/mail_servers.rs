@@ -16,8 +16,10 @@ use crate::command::{capture, is_installed, read, run};
 use crate::workspace::Workspace;
 
 /// Programs the tests start, with the packages they come in.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("swaks", "swaks"),
+    // Sendmail's configuration is made by it.
+    ("m4", "m4"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
@@ -25,13 +27,16 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("mount", "mount"),
     ("mkfs.ext4", "e2fsprogs"),
     ("systemd-analyze", "systemd"),
+    ("python3", "python3"),
 ];
 
 /// Folders below `target/mta`, with the packages unpacked into each.
-const UNPACKED: [(&str, &[&str]); 3] = [
+const UNPACKED: [(&str, &[&str]); 4] = [
     ("postfix", &["postfix"]),
     ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"]),
+    ("exim-greylistd", &["exim4-daemon-heavy", "exim4-base", "exim4-config", "greylistd"]),
     ("opensmtpd", &["opensmtpd"]),
+];
 ];
 
 /// Installs and unpacks what is missing.

@@ -8,7 +8,12 @@
 //! | protocol | module | source |
 //! |---|---|---|
 //! | Postfix policy delegation, and Exim's use of it | [`postfix`] | Postfix's SMTPD_POLICY_README and `access(5)`; seen on 3.7 |
+<<<<<<< HEAD
 //! | OpenSMTPD's filters | [`opensmtpd`] | smtpd-filters(7); seen on 6.8.0p2 |
+=======
+//! | milter, versions 2 to 6 | [`milter`] | Sendmail's milter API, Postfix's MILTER_README; seen on Sendmail 8.17, Postfix 3.7 |
+//! | greylistd, as Exim's ACLs and its program `greylist` speak it | [`greylistd`] | greylistd(8), greylist(1); seen on 0.9.0.2 |
+>>>>>>> main
 //! | X-Grey, as its `pfc`, `smc` and `gld-mcp` speak it | [`xgrey_v1`] | "X-Grey v1.1 protocol", written down from the original; seen on 1.0.22 |
 //!
 //! This crate never knows sockets, clocks, tasks, logs, or what a query deserves. A listener reads,
@@ -16,7 +21,13 @@
 
 use std::fmt;
 
+<<<<<<< HEAD
 pub mod opensmtpd;
+=======
+mod address;
+pub mod greylistd;
+pub mod milter;
+>>>>>>> main
 pub mod postfix;
 pub mod xgrey_v1;
 
@@ -66,6 +77,15 @@ pub enum Fault {
         /// Where in the request it begins, in bytes from 0.
         at: usize,
     },
+    /// A version of the protocol that nobody here speaks.
+    Version(u32),
+    /// A packet that has no command, or is longer than any can be.
+    PacketLength {
+        /// How long it claims to be, in bytes.
+        bytes: u32,
+    },
+    /// A packet with a command that does not exist.
+    UnknownCommand(u8),
 }
 
 impl Fault {
@@ -77,6 +97,9 @@ impl Fault {
             Self::OtherService => "other-service",
             Self::Missing(_) => "missing",
             Self::BadAddress { .. } => "bad-address",
+            Self::Version(_) => "version",
+            Self::PacketLength { .. } => "packet-length",
+            Self::UnknownCommand(_) => "unknown-command",
         }
     }
 }
@@ -92,6 +115,18 @@ impl fmt::Display for Fault {
             Self::Missing(name) => write!(f, "the request has no {name}"),
             Self::BadAddress { at } => {
                 write!(f, "the client's address, at byte {at} of the request, is not an IP address")
+            }
+            Self::Version(version) => {
+                write!(
+                    f,
+                    "the peer speaks version {version} of the protocol, which is not known here"
+                )
+            }
+            Self::PacketLength { bytes } => {
+                write!(f, "a packet of {bytes} bytes: this is another protocol")
+            }
+            Self::UnknownCommand(command) => {
+                write!(f, "a packet with the unknown command \"{}\"", command.escape_ascii())
             }
         }
     }

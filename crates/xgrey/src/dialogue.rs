@@ -24,7 +24,7 @@ use wire::Limits;
 
 use crate::config::{Changes, Protocol};
 use crate::fault_log::FaultLog;
-use crate::metrics::Counters;
+use crate::metrics::{Counters, Metrics};
 use crate::service::{Outcome, Service};
 
 /// Questions and replies of a turn's chunk of connections; when more have come, the rest wait for the next chunk.
@@ -39,10 +39,8 @@ pub(crate) struct Terms {
     /// What is spoken.
     pub(crate) protocol: Protocol,
     /// Who may change tuples there.
-    #[allow(dead_code, reason = "asked by greylistd's dialogue")]
     pub(crate) changes: Changes,
     /// Where the peer is; `None` for one on this host, over a UNIX socket.
-    #[allow(dead_code, reason = "asked by greylistd's dialogue")]
     pub(crate) peer: Option<IpAddr>,
 }
 
@@ -108,10 +106,17 @@ pub(crate) enum Rest {
 /// What is owed to a connection, in order.
 #[derive(Clone, Copy, Debug)]
 enum Due {
-    /// The answer to the next of its questions.
-    Answer,
+    /// The answer to the next of its questions, in these words.
+    Answer(Wording),
     /// So many of the bytes that were ready.
     Ready(usize),
+}
+
+/// How an answer is put, where a protocol has more than one way.
+#[derive(Clone, Copy, Debug)]
+enum Wording {
+    Usual,
+    Greylistd(greylistd::Wording),
 }
 
 /// What is put together for one answer of the service, over all connections of a chunk.
@@ -123,8 +128,10 @@ pub(crate) struct Papers<'a> {
 
 /// Where one dialogue puts what it asks and what it says, and what it may look at.
 pub(crate) struct Desk<'d, 'a> {
-    #[allow(dead_code, reason = "asked by greylistd's dialogue")]
     pub(crate) service: &'d Arc<Service>,
+    /// What all workers have counted.
+    pub(crate) metrics: &'d Metrics,
+    /// What this one counts.
     pub(crate) counters: &'d Counters,
     pub(crate) faults: &'d FaultLog,
     pub(crate) now: Timestamp,
@@ -139,7 +146,7 @@ impl Dialogue {
     pub(crate) fn new(terms: Terms, limits: Limits) -> Self {
         match terms.protocol {
             Protocol::Postfix => Self::postfix(limits),
-            Protocol::Milter => Self::Milter(Box::new(milter::Dialogue::new(terms, limits))),
+            Protocol::Milter => Self::Milter(Box::new(milter::Dialogue::new(limits))),
             Protocol::Greylistd => {
                 Self::Greylistd(Box::new(greylistd::Dialogue::new(terms, limits)))
             }
@@ -191,15 +198,20 @@ impl Dialogue {
 /// Appends the bytes of one answer.
 fn encode(
     protocol: Protocol,
+    wording: Wording,
     outcome: &Outcome,
     query: &Query<'_>,
     replies: &Replies,
     out: &mut Vec<u8>,
 ) {
-    match protocol {
-        Protocol::Postfix => wire::postfix::encode(outcome.effect, query, replies, out),
-        Protocol::Milter => milter::encode(outcome, query, replies, out),
-        Protocol::Greylistd => greylistd::encode(outcome, query, replies, out),
+    match (protocol, wording) {
+        (Protocol::Postfix, _) => wire::postfix::encode(outcome.effect, query, replies, out),
+        (Protocol::Milter, _) => milter::encode(outcome, query, replies, out),
+        (Protocol::Greylistd, Wording::Greylistd(wording)) => {
+            greylistd::encode(outcome, wording, out);
+        }
+        // It always says how.
+        (Protocol::Greylistd, Wording::Usual) => {}
     }
 }
 
@@ -256,10 +268,10 @@ impl<'p> Owed<'p> {
         let mut answered = 0;
         for due in self.dues.by_ref().take(count) {
             match due {
-                Due::Answer => {
+                Due::Answer(wording) => {
                     answered += 1;
                     if let Some((query, outcome)) = self.answers.next() {
-                        encode(protocol, outcome, query, self.replies, out);
+                        encode(protocol, *wording, outcome, query, self.replies, out);
                     }
                 }
                 Due::Ready(length) => {
@@ -277,14 +289,16 @@ impl<'d, 'a> Desk<'d, 'a> {
     /// A desk for the next dialogue of a chunk.
     pub(crate) fn new(
         service: &'d Arc<Service>,
-        counters: &'d Counters,
+        metrics: &'d Metrics,
+        number: usize,
         faults: &'d FaultLog,
         now: Timestamp,
         papers: &'d mut Papers<'a>,
         ready: &'d mut Vec<u8>,
     ) -> Self {
         let first_due = papers.len();
-        Self { service, counters, faults, now, papers, ready, first_due }
+        let counters = metrics.worker(number);
+        Self { service, metrics, counters, faults, now, papers, ready, first_due }
     }
 
     /// Whether nothing more may be asked or said in this turn.
@@ -294,9 +308,14 @@ impl<'d, 'a> Desk<'d, 'a> {
 
     /// Asks; the answer is owed after all that was said before. Not when it is full.
     pub(crate) fn ask(&mut self, query: Query<'a>) {
+        self.ask_for(Wording::Usual, query);
+    }
+
+    /// The same; the answer is put as `wording` says.
+    fn ask_for(&mut self, wording: Wording, query: Query<'a>) {
         debug_assert!(!self.is_full(), "asked a full desk");
         self.papers.queries.push(query);
-        self.papers.dues.push(Due::Answer);
+        self.papers.dues.push(Due::Answer(wording));
     }
 
     /// Says what `write` appends. Not when it is full.

@@ -31,7 +31,7 @@ impl FaultLog {
                 target: "listen",
                 kind = fault.kind(),
                 kept_back,
-                "answered DUNNO to a request that could not be understood: {fault}",
+                "answered \"no objection\" to a request that could not be understood: {fault}",
             );
         }
     }

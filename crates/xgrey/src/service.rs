@@ -14,6 +14,7 @@ mod listing;
 mod lists_asked;
 mod live;
 mod pattern;
+mod preview;
 mod tuples;
 mod waiting;
 mod x_grey;
@@ -38,6 +39,7 @@ pub use self::live::{
     is_rule_note,
 };
 pub use self::pattern::AddressPattern;
+pub use self::preview::Preview;
 pub use self::tuples::{ChangeError, TextSearch, TextShown, TupleChanged, TupleShown};
 pub use self::waiting::wait_for;
 pub use self::x_grey::LetPass;

@@ -141,8 +141,12 @@ enum Spoken {
     XGrey,
 }
 
-const SPOKEN: [(&str, Spoken); 2] =
-    [("postfix", Spoken::Streams(Protocol::Postfix)), ("x-grey", Spoken::XGrey)];
+const SPOKEN: [(&str, Spoken); 4] = [
+    ("postfix", Spoken::Streams(Protocol::Postfix)),
+    ("milter", Spoken::Streams(Protocol::Milter)),
+    ("greylistd", Spoken::Streams(Protocol::Greylistd)),
+    ("x-grey", Spoken::XGrey),
+];
 
 /// The addresses so far, with the places where they are written.
 #[derive(Default)]

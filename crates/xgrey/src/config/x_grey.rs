@@ -135,18 +135,18 @@ pub(super) fn changes(text: &ListenText<'_>, notes: &mut Notes<'_>) -> Changes {
 
 /// Notes a secret in a listener that has no use for one.
 pub(super) fn no_secret(text: &ListenText<'_>, notes: &mut Notes<'_>) {
-    not_here("secret", text.secret.as_ref(), notes);
+    not_here("secret", "X-Grey's protocol", text.secret.as_ref(), notes);
 }
 
 /// Notes a say in changes in a listener through which nothing can be changed.
 pub(super) fn no_changes(text: &ListenText<'_>, notes: &mut Notes<'_>) {
-    not_here("changes", text.changes.as_ref(), notes);
+    not_here("changes", "the protocols of X-Grey and greylistd", text.changes.as_ref(), notes);
 }
 
-fn not_here(key: &str, word: Option<&Word<'_>>, notes: &mut Notes<'_>) {
+fn not_here(key: &str, protocols: &str, word: Option<&Word<'_>>, notes: &mut Notes<'_>) {
     if let Some(word) = word {
         notes
-            .error(word.span(), format!("`{key}` is for X-Grey's protocol"))
+            .error(word.span(), format!("`{key}` is for {protocols}"))
             .label("this listener speaks another")
             .help("remove it, or add: protocol = \"x-grey\"");
     }

@@ -269,7 +269,7 @@ impl TurnLoop {
         replies.clear();
         for ((&place, dialogue), buffer) in chunk.iter().zip(&mut *dialogues).zip(&*buffers) {
             let first = papers.len();
-            let mut desk = Desk::new(service, counters, faults, now, &mut papers, ready);
+            let mut desk = Desk::new(service, metrics, *number, faults, now, &mut papers, ready);
             let incoming = Incoming { bytes: buffer.filled(), side: sessions[place].side };
             let (used, next) = match incoming.side {
                 Side::Broken => (0, Next::Close),

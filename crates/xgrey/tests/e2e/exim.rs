@@ -1,26 +1,37 @@
-//! Debian's Exim, asking xgrey from its RCPT ACL as the manual says, delivering into a file.
+//! Debian's Exim, asking xgrey from its ACLs, delivering into a file.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::chown;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::manual;
 use crate::namespace::{Inside, Namespace};
 use crate::place::Place;
+use crate::process::Ended;
 use crate::wait::until;
 use crate::world::{self, Attempt, Mail};
 
+/// How it asks.
+#[derive(Clone, Copy)]
+pub(crate) enum Asks<'a> {
+    /// As the manual says, by Postfix's protocol.
+    Policy(SocketAddr),
+    /// As the ACLs of Debian's `greylistd` do, put in by that package's own program, with the socket at
+    /// the path that they expect. `setup`: further arguments for that program.
+    Greylistd { socket: &'a Path, setup: &'a str },
+}
+
 /// A running Exim with one SMTP listener.
 pub(crate) struct Exim {
-    _namespace: Namespace,
+    namespace: Namespace,
     address: SocketAddr,
     home: PathBuf,
 }
 
 impl Exim {
-    /// Starts Exim, which asks xgrey at `policy`.
-    pub(crate) fn start(place: &Place, policy: SocketAddr) -> Self {
+    /// Starts Exim, which asks xgrey like that.
+    pub(crate) fn start(place: &Place, asks: Asks<'_>) -> Self {
         let address = Place::address();
         let home = place.make_folder("exim");
         for folder in ["spool", "log", "mail"] {
@@ -28,21 +39,48 @@ impl Exim {
         }
         chown(home.join("mail"), Some(world::NOBODY), Some(world::NOBODY)).unwrap();
         let home_text = home.to_str().unwrap();
-        place.write("exim/exim.conf", &configuration(home_text, address, policy));
-        let first = format!(
+        place.write("exim/exim.conf", &configuration(home_text, address, asks));
+        let mut first = format!(
             "id Debian-exim >/dev/null 2>&1 || useradd -r -M -d /nonexistent -s /usr/sbin/nologin Debian-exim
              chown -R Debian-exim {home_text}/spool {home_text}/log
              mkdir -p /etc/exim4
-             cp {home_text}/exim.conf /etc/exim4/exim4.conf"
+             cp {home_text}/exim.conf /etc/exim4/exim4.conf
+"
         );
+        let package = match asks {
+            Asks::Policy(_) => "exim",
+            Asks::Greylistd { socket, setup } => {
+                let socket = socket.display();
+                first.push_str(&format!(
+                    "mkdir -p /var/run/greylistd
+                     ln -s {socket} /var/run/greylistd/socket
+                     for acl in acl_check_rcpt acl_check_data; do
+                       greylistd-setup-exim4 add /etc/exim4/exim4.conf $acl -no-reload {setup}
+                     done
+                     cp /etc/exim4/exim4.conf {home_text}/with-greylistd.conf
+"
+                ));
+                "exim-greylistd"
+            }
+        };
         let inside = Inside {
-            package: "exim",
+            package,
             host: "mx2.example.test",
             first: &first,
             command: &["exim4", "-bdf", "-q10m"],
         };
         let namespace = Namespace::start(place, &inside, address);
-        Self { _namespace: namespace, address, home }
+        Self { namespace, address, home }
+    }
+
+    /// Runs another program where Exim runs.
+    pub(crate) fn run(&self, command: &[&str]) -> Ended {
+        self.namespace.run(command)
+    }
+
+    /// What Exim has written to its main log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.home.join("log/mainlog")).unwrap_or_default()
     }
 
     /// One attempt to send, by swaks, which tells Exim by the PROXY protocol whom it plays.
@@ -83,10 +121,13 @@ impl Drop for Exim {
 
 /// Listens on loopback only, lets loopback clients play anybody, and delivers everything for
 /// `example.org` into one file.
-fn configuration(home: &str, address: SocketAddr, policy: SocketAddr) -> String {
+fn configuration(home: &str, address: SocketAddr, asks: Asks<'_>) -> String {
     let (ip, port) = (address.ip(), address.port());
-    let acl =
-        manual::block(manual::EXIM, "readsocket").replace(manual::LISTENER, &policy.to_string());
+    let acl = match asks {
+        Asks::Policy(policy) => manual::block(manual::EXIM, "protocol_state=RCPT")
+            .replace(manual::LISTENER, &policy.to_string()),
+        Asks::Greylistd { .. } => String::new(),
+    };
     format!(
         "spool_directory = {home}/spool
 log_file_path = {home}/log/%slog
@@ -94,7 +135,9 @@ pid_file_path = {home}/exim.pid
 primary_hostname = mx2.example.test
 daemon_smtp_ports = {port}
 local_interfaces = {ip}
-domainlist home = example.org
+domainlist local_domains = example.org
+domainlist relay_to_domains =
+hostlist relay_from_hosts =
 host_lookup =
 rfc1413_query_timeout = 0s
 dns_again_means_nonexist = *
@@ -102,12 +145,19 @@ keep_environment =
 hosts_proxy = 127.0.0.0/8
 tls_advertise_hosts =
 smtp_accept_max = 100
-acl_smtp_rcpt = check_rcpt
+acl_smtp_rcpt = acl_check_rcpt
+acl_smtp_data = acl_check_data
 
 begin acl
-check_rcpt:
-  require domains = +home
+acl_local_deny_exceptions:
+  deny
+
+acl_check_rcpt:
+  require domains = +local_domains
 {acl}
+  accept
+
+acl_check_data:
   accept
 
 begin routers

@@ -1,7 +1,7 @@
 //! Mail through a real Exim that asks xgrey by Postfix's protocol: one request a connection,
 //! written, shut down and read to the end, without an `instance`.
 
-use crate::exim::Exim;
+use crate::exim::{Asks, Exim};
 use crate::place::Place;
 use crate::server::{Server, Settings};
 use crate::world::{Attempt, Mail, greylist_headers, retry};
@@ -16,7 +16,7 @@ struct World {
 fn world(settings: Settings<'_>) -> World {
     let place = Place::new();
     let server = Server::start(&place, settings);
-    let exim = Exim::start(&place, server.address());
+    let exim = Exim::start(&place, Asks::Policy(server.address()));
     World { exim, server, _place: place }
 }
 
@@ -29,6 +29,10 @@ fn exim_defers_the_first_try_and_delivers_a_later_one_with_one_header() {
     let world = world(Settings { keys: "embargo = \"2s\"", tables: "" });
     let mail = mail().also_to("carol@example.org");
     world.exim.send(&mail).assert_refused("451 4.7.1 ", "try again in 2 seconds");
+
+    assert!(world.exim.log().contains(
+        "F=<alice@example.net> temporarily rejected RCPT <bob@example.org>: 4.7.1 Greylisted, try again in 2 seconds"
+    ));
 
     let is_for_both = |attempt: &Attempt| attempt.replies.iter().all(|r| r.starts_with("250 "));
     retry(|| world.exim.send(&mail), is_for_both).assert_taken();

@@ -17,12 +17,17 @@ mod asks_by_hand;
 mod changes_rules;
 mod checks_by_script;
 mod exim;
+mod exim_as_greylistd;
 mod faults_at_start;
 mod faults_while_running;
 mod filters_by_hand;
 mod keeps_live_rules;
 mod mail_through_exim;
+<<<<<<< HEAD
 mod mail_through_opensmtpd;
+=======
+mod mail_through_milters;
+>>>>>>> main
 mod mail_through_postfix;
 mod manual;
 mod moves_house;
@@ -33,6 +38,7 @@ mod place;
 mod postfix;
 mod process;
 mod runs_as_a_service;
+mod sendmail;
 mod server;
 mod small_disk;
 mod smtp;

@@ -4,6 +4,12 @@
 /// Where the manual's examples say that xgrey listens.
 pub(crate) const LISTENER: &str = "127.0.0.1:10023";
 
+/// Where the manual's examples say that xgrey listens for milters.
+pub(crate) const MILTER: &str = "127.0.0.1:9992";
+
+/// The manual's page about Sendmail.
+pub(crate) const SENDMAIL: &str = include_str!("../../../../docs/mta/sendmail.md");
+
 /// The manual's page about Postfix.
 pub(crate) const POSTFIX: &str = include_str!("../../../../docs/mta/postfix.md");
 

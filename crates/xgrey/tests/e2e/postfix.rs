@@ -24,6 +24,22 @@ impl Postfix {
     /// Starts Postfix with the lines that an admin pastes into `main.cf`; `policy` is where xgrey
     /// listens, as Postfix writes it (`inet:127.0.0.1:10023`, `unix:/path`).
     pub(crate) fn start(place: &Place, policy: &str) -> Self {
+        // As the manual says, but that Postfix exempts nobody by itself: xgrey is to do it.
+        let restrictions = manual::block(manual::POSTFIX, "check_policy_service")
+            .replace(&format!("inet:{}", manual::LISTENER), policy)
+            .replace("permit_sasl_authenticated, ", "");
+        Self::start_asking(place, &restrictions)
+    }
+
+    /// The same with the lines for a milter, which is where xgrey listens.
+    pub(crate) fn start_with_milter(place: &Place, milter: &str) -> Self {
+        let milters = manual::block(manual::POSTFIX, "smtpd_milters")
+            .replace(&format!("inet:{}", manual::MILTER), milter);
+        Self::start_asking(place, &milters)
+    }
+
+    /// Starts Postfix with those lines in its `main.cf`.
+    fn start_asking(place: &Place, asking: &str) -> Self {
         let address = Place::address();
         let home = place.make_folder("postfix");
         for folder in ["etc", "queue", "data", "log", "mail"] {
@@ -31,7 +47,7 @@ impl Postfix {
         }
         chown(home.join("mail"), Some(NOBODY), Some(NOBODY)).unwrap();
         let home_text = home.to_str().unwrap();
-        place.write("postfix/etc/main.cf", &main_cf(home_text, policy));
+        place.write("postfix/etc/main.cf", &main_cf(home_text, asking));
         place.write("postfix/etc/master.cf", &master_cf(address));
         let first = format!(
             "id postfix >/dev/null 2>&1 || useradd -r -M -d /nonexistent -s /usr/sbin/nologin postfix
@@ -106,11 +122,7 @@ impl Drop for Postfix {
 
 /// Listens on loopback only, does no look-ups, lets loopback clients play anybody, and delivers
 /// everything for `example.org` into one mailbox.
-fn main_cf(home: &str, policy: &str) -> String {
-    // As the manual says, but that Postfix exempts nobody by itself: xgrey is to do it.
-    let restrictions = manual::block(manual::POSTFIX, "check_policy_service")
-        .replace(&format!("inet:{}", manual::LISTENER), policy)
-        .replace("permit_sasl_authenticated, ", "");
+fn main_cf(home: &str, asking: &str) -> String {
     format!(
         "compatibility_level = 3.6
 queue_directory = {home}/queue
@@ -135,7 +147,8 @@ default_database_type = texthash
 smtpd_peername_lookup = no
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_client_connection_count_limit = 0
-{restrictions}"
+smtpd_relay_restrictions = reject_unauth_destination
+{asking}"
     )
 }
 

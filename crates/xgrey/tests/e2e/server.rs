@@ -57,10 +57,15 @@ impl Settings<'_> {
     /// The whole configuration, for a listener at that address (`127.0.0.1:10023`,
     /// `unix:/path`).
     pub(crate) fn text(self, listener: &str) -> String {
+        self.text_speaking("postfix", listener)
+    }
+
+    /// The same, for a listener that speaks that protocol.
+    pub(crate) fn text_speaking(self, protocol: &str, listener: &str) -> String {
         let Self { keys, tables } = self;
         format!(
             "exempt_local = false\n{keys}\n\
-             [[listen]]\nprotocol = \"postfix\"\naddress = \"{listener}\"\n{tables}\n"
+             [[listen]]\nprotocol = \"{protocol}\"\naddress = \"{listener}\"\n{tables}\n"
         )
     }
 }
@@ -76,6 +81,14 @@ impl Server {
         let address = Place::address();
         let config = place.write("xgrey.toml", &settings.text(&address.to_string()));
         Self::start_with(place, config, address, home)
+    }
+
+    /// Starts it with a listener that speaks that protocol, and waits until it listens.
+    pub(crate) fn start_speaking(place: &Place, protocol: &str, settings: Settings<'_>) -> Self {
+        let address = Place::address();
+        let text = settings.text_speaking(protocol, &address.to_string());
+        let config = place.write("xgrey.toml", &text);
+        Self::start_with(place, config, address, Home::of(place))
     }
 
     /// Starts it with that file, which makes it listen at that address, and waits until it does.

@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 /// A reply is waited for this long: a mail server with 200 sessions to open takes its time.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -26,11 +28,21 @@ impl Session {
         session
     }
 
+<<<<<<< HEAD
     /// The same, but says something before anything else.
     pub(crate) fn open_after(address: SocketAddr, first: &[u8]) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(first).unwrap();
         Self::over(stream)
+=======
+    /// The same from a client at that address, which must be one of this host's.
+    pub(crate) fn open_from(client: &str, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let client: SocketAddr = format!("{client}:0").parse().unwrap();
+        socket.bind(&client.into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into())
+>>>>>>> main
     }
 
     /// Plays another client; the mail server greets anew.

@@ -4,14 +4,14 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::limits;
-use crate::config::{Config, ListenAddress};
+use crate::config::{Config, ListenAddress, Listener, Protocol};
 use crate::state_dir::Directories;
 use crate::thousands::thousands;
 
 /// The start-up message.
 pub(super) struct Summary {
     configuration: String,
-    listeners: Vec<ListenAddress>,
+    listeners: Vec<Listener>,
     x_grey: Vec<SocketAddr>,
     directories: Directories,
     settings: String,
@@ -30,7 +30,7 @@ impl Summary {
     ) -> Self {
         Self {
             configuration: name.to_owned(),
-            listeners: config.listeners.iter().map(|listener| listener.address.clone()).collect(),
+            listeners: config.listeners.clone(),
             x_grey: config.x_grey.iter().map(|listener| listener.address).collect(),
             directories: directories.clone(),
             settings: config.summary(),
@@ -43,6 +43,15 @@ impl Summary {
     /// The same, where so many rules were set or removed while an earlier run went on.
     pub(super) fn with_live_rules(self, live_rules: usize) -> Self {
         Self { live_rules, ..self }
+    }
+}
+
+/// Who asks by that protocol.
+fn asked_by(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Postfix => "Postfix's check_policy_service",
+        Protocol::Milter => "Sendmail's and Postfix's milters (docs/mta)",
+        Protocol::Greylistd => "Exim's ACLs for greylistd",
     }
 }
 
@@ -61,8 +70,8 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "xgrey {} is ready\n", env!("CARGO_PKG_VERSION"))?;
         let mut rows = Vec::new();
-        for address in &self.listeners {
-            rows.push(("listens on", format!("{address}, for Postfix's check_policy_service")));
+        for Listener { address, protocol, .. } in &self.listeners {
+            rows.push(("listens on", format!("{address}, for {}", asked_by(*protocol))));
         }
         for address in &self.x_grey {
             rows.push((
@@ -89,7 +98,8 @@ impl fmt::Display for Summary {
         for (what, value) in rows {
             writeln!(f, "  {what:<15}{value}")?;
         }
-        let Some(first) = self.listeners.first() else { return Ok(()) };
+        let postfix = |listener: &&Listener| listener.protocol == Protocol::Postfix;
+        let Some(first) = self.listeners.iter().find(postfix) else { return Ok(()) };
         write!(
             f,
             "\nTo use it, put this into Postfix's main.cf and run `postfix reload`; mail flows while \
@@ -97,7 +107,7 @@ impl fmt::Display for Summary {
              smtpd_recipient_restrictions =\n    \
              permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination,\n    \
              check_policy_service {{ {}, timeout=5s, default_action=DUNNO }}\n",
-            for_postfix(first)
+            for_postfix(&first.address)
         )
     }
 }

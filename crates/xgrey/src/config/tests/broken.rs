@@ -89,7 +89,7 @@ fn a_listener_is_refused_with_what_it_needs() {
     assert_said!(said(&[
         "listen = []",
         "[[listen]]\nprotocol = \"postfix\"",
-        "[[listen]]\nprotocol = \"milter\"\naddress = \"[::1]:10023\"",
+        "[[listen]]\nprotocol = \"smtp\"\naddress = \"[::1]:10023\"",
         "[[listen]]\naddress = \"0.0.0.0:10023\"",
         "[[listen]]\naddress = \"localhost:10023\"\n[[listen]]\naddress = \"inet:[::1]:10023\"\n[[listen]]\naddress = \"10023\"\n[[listen]]\naddress = \"192.0.2.1\"\n[[listen]]\naddress = \"/run/xgrey.sock\"\n[[listen]]\naddress = \"*:10023\"\n[[listen]]\naddress = \"mail.example.net:10023\"",
         "[[listen]]\naddress = \"192.0.2.1:10023\"\nallow = [\"192.0.2.7/24\", \"mail.example.net\", \"::ffff:192.0.2.0/120\"]",

@@ -1,0 +1,229 @@
+//! `xgrey-bench milter`: whole sessions of the milter protocol, a null milter against xgrey, in turns.
+//!
+//! For each number of sessions at a time and each round, both are measured, one after the other, so that whatever
+//! slows the machine slows both. They share one CPU, of which the load generator has no part.
+
+mod load;
+pub(crate) mod null;
+mod report;
+mod session;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use self::load::{Load, Numbers, Tally};
+use self::report::{Method, Report, Sample};
+use crate::clock;
+use crate::machine::Machine;
+use crate::process::{self, Process, Started};
+use crate::product;
+use crate::publish::{Published, progress};
+use crate::report::{DecisionLog, Latency};
+use crate::units::parse_seconds;
+
+/// Without a list, so many sessions at a time.
+const AT_ONCE: [usize; 2] = [10, 100];
+/// New tuples have numbers from this on: within the 24 bits that make their clients' addresses.
+const FIRST_NEW: u64 = 1 << 20;
+/// Sessions at a time while tuples become known.
+const PRIME_AT_ONCE: usize = 32;
+/// How long each pass over the tuples that become known may take.
+const PRIME_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// What to measure, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Numbers of sessions at a time, each of them measured [default: 10,100]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    at_once: Vec<u16>,
+    /// How long each measurement takes
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
+    seconds: Duration,
+    /// How long load runs before each measurement
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_seconds)]
+    warm_up: Duration,
+    /// How often each server is measured with each number of sessions
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// How many of a hundred sessions are about a tuple that was never asked about before
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
+    new: u8,
+    /// How many tuples are known when measuring begins
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    known_pool: u32,
+    /// The CPU that both servers run on
+    #[arg(long, value_name = "CPU", default_value_t = 0)]
+    server_cpu: usize,
+    /// The CPU that the load generator runs on
+    #[arg(long, value_name = "CPU", default_value_t = 1)]
+    load_cpu: usize,
+    /// Write the report as JSON to this file; with - to standard output, the table to standard error
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+}
+
+struct Server {
+    name: &'static str,
+    started: Started,
+    mix: Mix,
+}
+
+/// Measures, and prints what came out.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let at_once: Vec<usize> = match options.at_once.as_slice() {
+        [] => AT_ONCE.to_vec(),
+        list => list.iter().copied().map(usize::from).collect(),
+    };
+    let machine = Machine::this();
+    process::pin_this_thread(options.load_cpu).context("--load-cpu")?;
+    let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
+    let mut servers = servers(options, directory.path())?;
+    let tested = servers[1].started.address();
+    make_known(tested, options.known_pool)?;
+
+    let rounds = usize::from(options.rounds);
+    let mut samples = Vec::new();
+    for &at_once in &at_once {
+        for round in 0..rounds {
+            for (index, server) in servers.iter_mut().enumerate() {
+                let name = server.name;
+                progress(&format!("{name}, {at_once} at a time, round {} of {rounds}", round + 1));
+                let sample = measure(options, server, at_once)
+                    .with_context(|| format!("{name}, {at_once} sessions at a time"))?;
+                samples.push(Sample { server: index, round, ..sample });
+            }
+        }
+    }
+    progress("");
+
+    let method = Method {
+        seconds: options.seconds.as_secs_f64(),
+        rounds,
+        new_percent: f64::from(options.new),
+        known_tuples: u64::from(options.known_pool),
+        server_cpu: options.server_cpu,
+        load_cpu: options.load_cpu,
+    };
+    let names: Vec<String> = servers.iter().map(|server| server.name.to_owned()).collect();
+    let report = Report::new(machine, method, &names, &samples);
+    let published = Published { text: report.text(), json: report.json()?, gap: "" };
+    published.write(options.json.as_deref())
+}
+
+/// The null milter, and xgrey.
+fn servers(options: &Options, directory: &Path) -> anyhow::Result<[Server; 2]> {
+    let cpu = options.server_cpu;
+    let mix = Mix::new(options.new, options.known_pool);
+    let null = Started::null_milter(cpu, directory.join("null.output")).context("null milter")?;
+    let xgrey = product::start_milter(cpu, directory, DecisionLog::Off)?;
+    Ok([Server { name: "null", started: null, mix }, Server { name: "xgrey", started: xgrey, mix }])
+}
+
+/// Has the tuples of the pool tried, and tried again after the embargo.
+fn make_known(address: SocketAddr, pool: u32) -> anyhow::Result<()> {
+    for pass in 1..=2 {
+        progress(&format!("{pool} tuples become known, pass {pass} of 2"));
+        let mut numbers = Pool { next: 0, pool: u64::from(pool) };
+        let mut tally = Tally::new()?;
+        let end = clock::now() + PRIME_TIME_MAX;
+        Load::new(address, PRIME_AT_ONCE)?.run(&mut numbers, end, &mut tally)?;
+        if tally.sessions < u64::from(pool) {
+            bail!("of {pool} sessions only {} were answered", tally.sessions);
+        }
+        if pass == 2 && tally.actions.accepted < u64::from(pool) {
+            bail!("of {pool} tuples only {} are known", tally.actions.accepted);
+        }
+        clock::wait(product::EMBARGO_OVER);
+    }
+    Ok(())
+}
+
+fn measure(options: &Options, server: &mut Server, at_once: usize) -> anyhow::Result<Sample> {
+    let mut load = Load::new(server.started.address(), at_once)?;
+    let mix = &mut server.mix;
+    load.run(mix, clock::now() + options.warm_up, &mut Tally::new()?)?;
+
+    let mut tally = Tally::new()?;
+    let (process, own) = (server.started.process(), Process::current());
+    let cpu = || (process.cpu_times(), own.own_cpu_times());
+    let begin = clock::now();
+    let (server_cpu, load_cpu) = cpu();
+    load.run(mix, clock::now() + options.seconds, &mut tally)?;
+    let (server_cpu_after, load_cpu_after) = cpu();
+    let seconds = (clock::now() - begin).as_secs_f64();
+    server.started.check()?;
+    Ok(Sample {
+        server: 0,
+        at_once,
+        round: 0,
+        seconds,
+        sessions: tally.sessions,
+        latency: Latency::of(&tally.latency),
+        accepted: tally.actions.accepted,
+        deferred: tally.actions.deferred,
+        errors: tally.errors,
+        server_used: process::used_between(&server_cpu, &server_cpu_after),
+        load_used: process::used_between(&load_cpu, &load_cpu_after),
+    })
+}
+
+/// New and known tuples, mixed.
+#[derive(Clone, Copy)]
+struct Mix {
+    new_percent: u64,
+    pool: u64,
+    made: u64,
+    new: u64,
+}
+
+impl Mix {
+    fn new(new_percent: u8, pool: u32) -> Self {
+        Self { new_percent: u64::from(new_percent), pool: u64::from(pool), made: 0, new: 0 }
+    }
+}
+
+impl Numbers for Mix {
+    fn next(&mut self) -> Option<u64> {
+        self.made += 1;
+        // Spread evenly: as many of the first n are new as their share of n says.
+        if self.made * self.new_percent / 100 > self.new {
+            self.new += 1;
+            return Some(FIRST_NEW + self.new);
+        }
+        // Steps of a large prime visit the pool in no order that a cache would like.
+        Some(self.made.wrapping_mul(2_654_435_761) % self.pool)
+    }
+}
+
+/// Each tuple of the pool once.
+struct Pool {
+    next: u64,
+    pool: u64,
+}
+
+impl Numbers for Pool {
+    fn next(&mut self) -> Option<u64> {
+        self.next += 1;
+        (self.next <= self.pool).then(|| self.next - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mix_has_its_share_of_new_tuples_and_none_twice() {
+        for percent in [0, 30, 50, 100] {
+            let mut mix = Mix::new(percent, 10);
+            let numbers: Vec<u64> = (0..1_000).filter_map(|_| mix.next()).collect();
+            let mut new: Vec<u64> = numbers.into_iter().filter(|&n| n >= FIRST_NEW).collect();
+            assert_eq!(new.len(), usize::from(percent) * 10);
+            new.dedup();
+            assert_eq!(new.len(), usize::from(percent) * 10);
+        }
+    }
+}
