@@ -31,12 +31,12 @@ const PROGRAMS: [(&str, &str); 10] = [
 ];
 
 /// Folders below `target/mta`, with the packages unpacked into each.
-const UNPACKED: [(&str, &[&str]); 4] = [
+const UNPACKED: [(&str, &[&str]); 5] = [
     ("postfix", &["postfix"]),
     ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"]),
     ("exim-greylistd", &["exim4-daemon-heavy", "exim4-base", "exim4-config", "greylistd"]),
+    ("sendmail", &["sendmail-bin", "sendmail-base", "sendmail-cf", "sensible-mda"]),
     ("opensmtpd", &["opensmtpd"]),
-];
 ];
 
 /// Installs and unpacks what is missing.

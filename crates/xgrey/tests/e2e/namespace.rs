@@ -78,18 +78,6 @@ impl Namespace {
     }
 }
 
-impl Namespace {
-    /// Runs another program of the package to its end, beside the mail server.
-    pub(crate) fn run(&self, command: &[&str]) -> Ended {
-        let outside = self.process.id();
-        let children = fs::read_to_string(format!("/proc/{outside}/task/{outside}/children"));
-        let first = children.unwrap().trim().to_owned();
-        let mut entered = Command::new("nsenter");
-        entered.args(["--target", &first, "--mount", "--", "chroot", VIEW]).args(command);
-        run(&mut entered)
-    }
-}
-
 impl Drop for Namespace {
     fn drop(&mut self) {
         self.hold = None;
