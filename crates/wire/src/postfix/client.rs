@@ -44,13 +44,14 @@ pub struct Refusal<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// What to tell the client, if it is put off or refused. Where the action has no code it is that of
-    /// Postfix, unless told otherwise: 450 to put off, 554 to refuse.
+    /// What to tell the client, if it is put off or refused. Where the action has no code: 451 to put off, as a
+    /// milter does it, since greylisting is a "local error in processing" (RFC 5321, section 4.2.3), and 554 to
+    /// refuse, as Postfix does it.
     pub fn refusal(&self) -> Option<Refusal<'a>> {
         let (word, text) = self.words();
         let (code, unsaid): (_, &[u8]) = match self.fate {
             Fate::Accept => return None,
-            Fate::Defer => (450, b"4.7.1 Try again later"),
+            Fate::Defer => (451, b"4.7.1 Try again later"),
             Fate::Reject => (554, b"5.7.1 Rejected"),
         };
         let own = std::str::from_utf8(word).ok().and_then(|word| word.parse().ok());
@@ -260,9 +261,9 @@ mod tests {
         for (action, told) in [
             ("DUNNO", None),
             ("PREPEND X-Greylist: delayed 61 seconds", None),
-            ("DEFER_IF_PERMIT 4.7.1 Greylisted", Some((450, "4.7.1 Greylisted"))),
-            ("defer", Some((450, "4.7.1 Try again later"))),
-            ("451  4.7.1 Later ", Some((451, "4.7.1 Later"))),
+            ("DEFER_IF_PERMIT 4.7.1 Greylisted", Some((451, "4.7.1 Greylisted"))),
+            ("defer", Some((451, "4.7.1 Try again later"))),
+            ("452  4.7.1 Later ", Some((452, "4.7.1 Later"))),
             ("421", Some((421, "4.7.1 Try again later"))),
             ("REJECT 5.7.1 No", Some((554, "5.7.1 No"))),
             ("550", Some((550, "5.7.1 Rejected"))),

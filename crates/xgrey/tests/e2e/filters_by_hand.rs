@@ -96,13 +96,13 @@ fn who_has_logged_in_is_let_in_in_every_version_of_the_protocol_unless_told_othe
         ("13", "0.7", "link-auth|fail|pass"),
     ] {
         let answer = filter.ask(session, version, &[report]);
-        assert!(answer.starts_with("reject|450 4.7.1 Greylisted"), "{version}: {answer}");
+        assert!(answer.starts_with("reject|451 4.7.1 Greylisted"), "{version}: {answer}");
     }
     let text = Settings { keys: "embargo = \"90s\"\nexempt_authenticated = false", tables: "" };
     server.reload(&text.text(&server.address().to_string()));
     until("the reload to count", || {
         let answer = filter.ask("21", "0.7", &["link-auth|pass|alice"]);
-        answer.starts_with("reject|450 4.7.1 Greylisted").then_some(())
+        answer.starts_with("reject|451 4.7.1 Greylisted").then_some(())
     });
 }
 

@@ -42,8 +42,8 @@ fn mail() -> Mail {
 #[test]
 fn opensmtpd_defers_a_first_try_and_an_early_retry_with_the_wait() {
     let world = world(LONG_EMBARGO);
-    world.smtpd.send(&mail()).assert_refused("450 4.7.1 ", "try again in 90 seconds");
-    world.smtpd.send(&mail()).assert_refused("450 4.7.1 ", " seconds");
+    world.smtpd.send(&mail()).assert_refused("451 4.7.1 ", "try again in 90 seconds");
+    world.smtpd.send(&mail()).assert_refused("451 4.7.1 ", " seconds");
     world.server.wait_for_output("reason=early", 1);
 }
 
@@ -52,7 +52,7 @@ fn opensmtpd_delivers_a_later_retry_to_every_recipient_with_one_header() {
     let world = world(SHORT_EMBARGO);
     let mail = mail().also_to("carol@example.org");
     let first = world.smtpd.send(&mail);
-    first.assert_refused("450 4.7.1 ", "try again in 2 seconds");
+    first.assert_refused("451 4.7.1 ", "try again in 2 seconds");
     assert_eq!(first.replies.len(), 2, "each recipient has its answer:\n{}", first.transcript);
 
     retry(
@@ -84,7 +84,7 @@ fn a_message_through_opensmtpd_goes_to_those_of_its_recipients_that_pass() {
     let attempt = world.smtpd.send(&mixed);
     assert!(attempt.is_taken, "{}", attempt.transcript);
     assert!(attempt.replies[0].starts_with("250 "), "{}", attempt.transcript);
-    assert!(attempt.replies[1].starts_with("450 4.7.1 "), "{}", attempt.transcript);
+    assert!(attempt.replies[1].starts_with("451 4.7.1 "), "{}", attempt.transcript);
     world.smtpd.delivered(&mixed.subject, 1);
 }
 
@@ -92,11 +92,11 @@ fn a_message_through_opensmtpd_goes_to_those_of_its_recipients_that_pass() {
 fn opensmtpd_greylists_the_null_sender_and_knows_an_ipv6_client_by_its_network() {
     let world = world(SHORT_EMBARGO);
     let bounce = Mail::new("2001:db8:1:2::3", "<>", "bob@example.org");
-    world.smtpd.send(&bounce).assert_refused("450 4.7.1 ", " seconds");
+    world.smtpd.send(&bounce).assert_refused("451 4.7.1 ", " seconds");
     retry(|| world.smtpd.send(&bounce), |attempt| attempt.is_taken);
     world.smtpd.send(&bounce.clone().by_client("2001:db8:1:2:ffff::4")).assert_taken();
     let stranger = bounce.clone().by_client("2001:db8:1:3::3");
-    world.smtpd.send(&stranger).assert_refused("450 4.7.1 ", " seconds");
+    world.smtpd.send(&stranger).assert_refused("451 4.7.1 ", " seconds");
     let shown = world.server.ctl(&["tuple", "show", "2001:db8:1:2::3", "-", "bob@example.org"]);
     assert!(shown.contains("white"), "{shown}");
 }
@@ -119,7 +119,7 @@ fn programs_and_clients_on_opensmtpds_own_host_are_untouched_unless_told_otherwi
     assert!(greylist_headers(&delivered[0]).is_empty(), "{}", delivered[0]);
 
     let from_here = || world.smtpd.send_from("127.0.7.7", &mail());
-    from_here().assert_refused("450 4.7.1 ", " seconds");
+    from_here().assert_refused("451 4.7.1 ", " seconds");
     let listener = world.server.address().to_string();
     world.server.reload(&LONG_EMBARGO.text(&listener).replace("exempt_local = false", ""));
     retry(from_here, |attempt| attempt.is_taken);
@@ -129,7 +129,7 @@ fn programs_and_clients_on_opensmtpds_own_host_are_untouched_unless_told_otherwi
 fn without_the_header_messages_do_not_pass_through_the_filter() {
     let world = world_with(SHORT_EMBARGO, "--no-header");
     let mail = mail();
-    world.smtpd.send(&mail).assert_refused("450 4.7.1 ", " seconds");
+    world.smtpd.send(&mail).assert_refused("451 4.7.1 ", " seconds");
     retry(|| world.smtpd.send(&mail), |attempt| attempt.is_taken);
     let delivered = world.smtpd.delivered(&mail.subject, 1);
     assert!(greylist_headers(&delivered[0]).is_empty(), "{}", delivered[0]);
@@ -141,7 +141,7 @@ fn mail_flows_through_opensmtpd_while_the_service_is_stopped_and_is_greylisted_o
     // One session is in the middle of a mail when the service goes.
     let mut session = world.smtpd.session([192, 0, 2, 8]);
     begin(&mut session, "carol@example.net");
-    session.say_expecting("RCPT TO:<bob@example.org>", "450 4.7.1");
+    session.say_expecting("RCPT TO:<bob@example.org>", "451 4.7.1");
     world.server.stop();
     session.say_expecting("RCPT TO:<bob@example.org>", "250");
     session.finish("sent while xgrey was stopped");
@@ -154,14 +154,14 @@ fn mail_flows_through_opensmtpd_while_the_service_is_stopped_and_is_greylisted_o
     world.server = world.server.start_again(&world.place);
     // For a quarter of a second the filter may not know yet.
     retry(|| world.smtpd.send(&mail()), |attempt| !attempt.is_taken)
-        .assert_refused("450 4.7.1 ", " seconds");
+        .assert_refused("451 4.7.1 ", " seconds");
     world.smtpd.wait_for_output("the service answers again");
 }
 
 #[test]
 fn mail_flows_through_opensmtpd_while_the_service_hangs() {
     let world = world_with(LONG_EMBARGO, "--timeout 1s");
-    world.smtpd.send(&mail()).assert_refused("450 4.7.1 ", " seconds");
+    world.smtpd.send(&mail()).assert_refused("451 4.7.1 ", " seconds");
     world.server.hold();
     for _ in 0..5 {
         world.smtpd.send(&mail()).assert_taken();
@@ -169,7 +169,7 @@ fn mail_flows_through_opensmtpd_while_the_service_hangs() {
     world.smtpd.wait_for_output("did not answer in time");
     world.server.go_on();
     retry(|| world.smtpd.send(&mail()), |attempt| !attempt.is_taken)
-        .assert_refused("450 4.7.1 ", " seconds");
+        .assert_refused("451 4.7.1 ", " seconds");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_hundred_sessions_of_opensmtpd_at_once_are_deferred_and_those_that_come_back
     };
     let open = at_once(clients.clone(), at_recipient);
     let deferred = at_once(open, |mut session| session.say("RCPT TO:<bob@example.org>"));
-    assert!(deferred.iter().all(|reply| reply.starts_with("450 4.7.1 ")), "{deferred:?}");
+    assert!(deferred.iter().all(|reply| reply.starts_with("451 4.7.1 ")), "{deferred:?}");
     let come_back = |client: [u8; 4]| {
         let session = until("an accepted recipient", || {
             let mut session = at_recipient(client);

@@ -60,7 +60,7 @@ fn each_answer_of_a_service_that_hangs_up_after_it_reaches_smtpd() {
     let mut smtpd = smtpd(
         service(&[
             "action=DEFER_IF_PERMIT 4.7.1 Greylisted\n\n",
-            "action=451 4.7.1 Not\x1bnow | later\n\n",
+            "action=452 4.7.1 Not\x1bnow | later\n\n",
             "action=REJECT\n\n",
             "action=DUNNO\n\n",
         ]),
@@ -68,8 +68,8 @@ fn each_answer_of_a_service_that_hangs_up_after_it_reaches_smtpd() {
     );
     say(&mut smtpd, SESSION);
     for answer in [
-        "reject|450 4.7.1 Greylisted\n",
-        "reject|451 4.7.1 Not now | later\n",
+        "reject|451 4.7.1 Greylisted\n",
+        "reject|452 4.7.1 Not now | later\n",
         "reject|554 5.7.1 Rejected\n",
         "proceed\n",
     ] {
