@@ -126,12 +126,7 @@ pub(crate) fn start_http(
     log: DecisionLog,
 ) -> anyhow::Result<Started> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
-    let decisions = decisions(directory, log);
-    let configuration = format!(
-        "embargo = \"{EMBARGO}\"\n\n\
-         [[listen]]\nprotocol = \"http\"\naddress = \"{address}\"\n\n\
-         [log]\n{decisions}\n"
-    );
+    let configuration = configuration("http", address, directory, log, Keeping::OnDisk);
     serve(cpu, directory, &configuration, address, process::takes_connections)
 }
 

@@ -32,13 +32,14 @@ const PROGRAMS: [(&str, &str); 11] = [
 ];
 
 /// Folders below `target/mta`, with the packages unpacked into each.
-const UNPACKED: [(&str, &[&str]); 5] = [
+const UNPACKED: [(&str, &[&str]); 6] = [
     ("postfix", &["postfix"]),
     ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"]),
-    ("sendmail", &["sendmail-bin", "sendmail-base", "sendmail-cf", "sensible-mda"]),
     ("exim-greylistd", &["exim4-daemon-heavy", "exim4-base", "exim4-config", "greylistd"]),
     // Prometheus's own parser of OpenMetrics.
     ("openmetrics", &["python3-prometheus-client", "python3-decorator"]),
+    ("sendmail", &["sendmail-bin", "sendmail-base", "sendmail-cf", "sensible-mda"]),
+    ("opensmtpd", &["opensmtpd"]),
 ];
 
 /// Installs and unpacks what is missing.

@@ -2,6 +2,7 @@
 //! `xgrey ctl`'s shell.
 
 pub mod check;
+pub mod filter;
 pub mod lists;
 pub mod show;
 pub mod words;
@@ -18,6 +19,7 @@ use ipnet::IpNet;
 use wire::xgrey_v1::files::FileKind;
 
 pub use self::check::CheckArgs;
+pub use self::filter::FilterCommand;
 pub use self::lists::{
     ExactListArgs, FileArgs, ListTask, ListWord, NetworkListArgs, PatternListArgs,
 };
@@ -56,6 +58,12 @@ pub enum Command {
     /// Ask a running server, ours or X-Grey's, what becomes of a mail; for scripts
     #[command(after_help = check::CHECK_HELP)]
     Check(CheckArgs),
+    /// Run as a mail server's filter, which asks the running service
+    Filter {
+        /// Whose.
+        #[command(subcommand)]
+        command: FilterCommand,
+    },
     /// Talk to the running service: one command, or a shell
     #[command(after_help = CTL_HELP)]
     Ctl(CtlArgs),
@@ -630,7 +638,7 @@ mod tests {
     #[test]
     fn help_reads_well() {
         let mut help = String::new();
-        let paths: [&[&str]; 20] = [
+        let paths: [&[&str]; 21] = [
             &[],
             &["serve"],
             &["explain"],
@@ -648,6 +656,7 @@ mod tests {
             &["ctl", "show"],
             &["ctl", "watch"],
             &["check"],
+            &["filter", "opensmtpd"],
             &["export"],
             &["import"],
             &["store"],

@@ -6,6 +6,7 @@ pub mod config;
 pub mod ctl;
 pub mod explain;
 pub mod export;
+pub mod filter;
 pub mod generate;
 pub mod import;
 mod offline;
@@ -107,6 +108,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Filter { command } => filter::run(&command),
         Command::Ctl(args) => ctl::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Import(args) => import::run(&args),

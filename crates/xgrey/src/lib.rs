@@ -3,6 +3,7 @@
 //! A library beside its thin `main.rs`, so that tests, benchmarks and fuzzers reach its parts; it
 //! promises no stable interface.
 
+pub mod asking;
 pub mod backup;
 pub mod cli;
 pub mod clock;

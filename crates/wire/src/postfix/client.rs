@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use greylist::Query;
+use greylist::{Query, Trust};
 
 /// The longest answer that is read, in bytes: an action and the longest SMTP reply that makes sense
 /// (RFC 5321, section 4.5.3.1.5: 512).
@@ -32,6 +32,50 @@ pub struct Answer<'a> {
     pub fate: Fate,
     /// The whole action, such as `DEFER_IF_PERMIT 4.7.1 Greylisted`.
     pub action: &'a [u8],
+}
+
+/// What a client is told that is put off or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal<'a> {
+    /// The SMTP reply code, 400 to 599.
+    pub code: u16,
+    /// The text behind it, with its enhanced status code if it has one; never empty.
+    pub text: &'a [u8],
+}
+
+impl<'a> Answer<'a> {
+    /// What to tell the client, if it is put off or refused. Where the action has no code: 451 to put off, as a
+    /// milter does it, since greylisting is a "local error in processing" (RFC 5321, section 4.2.3), and 554 to
+    /// refuse, as Postfix does it.
+    pub fn refusal(&self) -> Option<Refusal<'a>> {
+        let (word, text) = self.words();
+        let (code, unsaid): (_, &[u8]) = match self.fate {
+            Fate::Accept => return None,
+            Fate::Defer => (451, b"4.7.1 Try again later"),
+            Fate::Reject => (554, b"5.7.1 Rejected"),
+        };
+        let own = std::str::from_utf8(word).ok().and_then(|word| word.parse().ok());
+        let text = if text.is_empty() { unsaid } else { text };
+        Some(Refusal { code: own.unwrap_or(code), text })
+    }
+
+    /// The header, `Name: value`, that a mail that is let in is to get.
+    pub fn header(&self) -> Option<&'a [u8]> {
+        let (word, text) = self.words();
+        let is_header = word.eq_ignore_ascii_case(b"PREPEND")
+            && memchr::memchr(b':', text).is_some_and(|at| {
+                // RFC 5322, section 2.2.
+                at > 0 && text[..at].iter().all(u8::is_ascii_graphic)
+            });
+        is_header.then_some(text)
+    }
+
+    /// The action's first word, and what follows it.
+    fn words(&self) -> (&'a [u8], &'a [u8]) {
+        let end = self.action.iter().position(u8::is_ascii_whitespace);
+        let (word, text) = self.action.split_at(end.unwrap_or(self.action.len()));
+        (word, text.trim_ascii())
+    }
 }
 
 /// Why a request can't be sent.
@@ -80,7 +124,10 @@ impl std::error::Error for NoAnswer {}
 /// When an address has a byte that would end its line.
 pub fn encode_request(query: &Query<'_>, out: &mut Vec<u8>) -> Result<(), Unsendable> {
     let client = query.client.address().to_string();
-    let attributes: [(&'static str, &[u8]); 8] = [
+    // To the protocol a login is a name, which a query has not.
+    let login: &[u8] = if query.trust == Trust::Authenticated { b"(authenticated)" } else { b"" };
+    let certificate: &[u8] = if query.trust == Trust::Certificate { b"(verified)" } else { b"" };
+    let attributes: [(&'static str, &[u8]); 12] = [
         ("request", b"smtpd_access_policy"),
         ("protocol_state", b"RCPT"),
         ("protocol_name", b"SMTP"),
@@ -89,9 +136,17 @@ pub fn encode_request(query: &Query<'_>, out: &mut Vec<u8>) -> Result<(), Unsend
         ("helo_name", query.helo),
         ("sender", query.sender),
         ("recipient", query.recipient),
+        ("queue_id", query.queue_id),
+        ("instance", query.instance),
+        ("sasl_username", login),
+        ("ccert_subject", certificate),
     ];
     let start = out.len();
-    for (attribute, value) in attributes {
+    for (at, (attribute, value)) in attributes.into_iter().enumerate() {
+        // An attribute without a value is the same as none; the first eight, Postfix's oldest, are always sent.
+        if at >= 8 && value.is_empty() {
+            continue;
+        }
         if value.iter().any(|byte| matches!(byte, b'\n' | b'\0')) {
             out.truncate(start);
             return Err(Unsendable { attribute });
@@ -202,6 +257,42 @@ mod tests {
     }
 
     #[test]
+    fn an_action_says_what_the_client_is_told() {
+        for (action, told) in [
+            ("DUNNO", None),
+            ("PREPEND X-Greylist: delayed 61 seconds", None),
+            ("DEFER_IF_PERMIT 4.7.1 Greylisted", Some((451, "4.7.1 Greylisted"))),
+            ("defer", Some((451, "4.7.1 Try again later"))),
+            ("452  4.7.1 Later ", Some((452, "4.7.1 Later"))),
+            ("421", Some((421, "4.7.1 Try again later"))),
+            ("REJECT 5.7.1 No", Some((554, "5.7.1 No"))),
+            ("550", Some((550, "5.7.1 Rejected"))),
+        ] {
+            let bytes = format!("action={action}\n\n");
+            let answer = decode_answer(bytes.as_bytes()).unwrap().unwrap();
+            let told = told.map(|(code, text): (_, &str)| Refusal { code, text: text.as_bytes() });
+            assert_eq!(answer.refusal(), told, "{action}");
+        }
+    }
+
+    #[test]
+    fn only_prepend_with_a_header_adds_one() {
+        for (action, header) in [
+            ("PREPEND X-Greylist: delayed 61 seconds", Some("X-Greylist: delayed 61 seconds")),
+            ("prepend A:", Some("A:")),
+            ("PREPEND no header", None),
+            ("PREPEND two words: x", None),
+            ("PREPEND : x", None),
+            ("PREPEND", None),
+            ("WARN A: b", None),
+        ] {
+            let bytes = format!("action={action}\n\n");
+            let answer = decode_answer(bytes.as_bytes()).unwrap().unwrap();
+            assert_eq!(answer.header(), header.map(str::as_bytes), "{action}");
+        }
+    }
+
+    #[test]
     fn an_answer_ends_with_an_empty_line() {
         for (bytes, want) in [
             (&b""[..], Ok(None)),
@@ -224,8 +315,18 @@ mod tests {
             sender in "[^\\r\\n\\x00]{0,40}",
             recipient in "[^\\r\\n\\x00]{1,40}",
             client in any::<std::net::IpAddr>(),
+            queue_id in "[0-9a-f]{0,8}",
+            trust in prop::sample::select(vec![
+                Trust::Stranger,
+                Trust::Authenticated,
+                Trust::Certificate,
+            ]),
         ) {
-            let query = Query::new(Client::new(client), sender.as_bytes(), recipient.as_bytes());
+            let query = Query {
+                queue_id: queue_id.as_bytes(),
+                trust,
+                ..Query::new(Client::new(client), sender.as_bytes(), recipient.as_bytes())
+            };
             let mut bytes = Vec::new();
             encode_request(&query, &mut bytes).unwrap();
             let mut decoder = Decoder::new(Limits::default());
@@ -234,8 +335,8 @@ mod tests {
             };
             prop_assert_eq!(used, bytes.len());
             prop_assert_eq!(
-                (read.client.address(), read.sender, read.recipient),
-                (query.client.address(), query.sender, query.recipient)
+                (read.client.address(), read.sender, read.recipient, read.queue_id, read.trust),
+                (query.client.address(), query.sender, query.recipient, query.queue_id, trust)
             );
         }
 

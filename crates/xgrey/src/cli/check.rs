@@ -108,7 +108,7 @@ impl PolicyAddress {
 /// Where X-Grey's server listens unless told.
 const X_GREY_PORT: u16 = 9_990;
 
-fn policy_address(text: &str) -> Result<PolicyAddress, String> {
+pub(super) fn policy_address(text: &str) -> Result<PolicyAddress, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return match path.is_empty() {
             true => Err("no path follows unix:".to_owned()),

@@ -4,9 +4,8 @@
 //! no answer, `--on-failure` is one, and standard error says why: unless told otherwise, mail flows.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use greylist::{Client, Query};
@@ -16,9 +15,9 @@ use wire::postfix::client::Fate;
 use wire::xgrey_v1::{self, Action, Secret, client as x_grey};
 
 use super::{Failure, UNREACHABLE, say};
+use crate::asking::{self, Deadline, PolicyConnection, addresses, first};
 use crate::cli::bare_address;
 use crate::cli::check::{CheckArgs, HostPort, OnFailure, PolicyAddress};
-use crate::clock;
 
 /// `EX_TEMPFAIL` of BSD's sysexits.
 const DEFER: u8 = 75;
@@ -41,18 +40,8 @@ struct Answered {
 /// Why there is none.
 #[derive(Debug, Error)]
 enum NoAnswer {
-    #[error("no address is known for {0}")]
-    Unknown(HostPort),
-    #[error("cannot connect to {to}: {error}")]
-    NotThere { to: String, error: io::Error },
-    #[error("{0} did not answer in time")]
-    Late(String),
-    #[error("{to} broke off: {error}")]
-    Broken { to: String, error: io::Error },
-    #[error("{to} ended the connection without an answer")]
-    Ended { to: String },
-    #[error("{to}: {why}")]
-    Policy { to: String, why: policy::NoAnswer },
+    #[error(transparent)]
+    Asking(#[from] asking::NoAnswer),
     #[error("{to}: {why}")]
     XGrey { to: String, why: x_grey::Wrong },
 }
@@ -129,90 +118,14 @@ fn counts_as(on_failure: OnFailure) -> &'static str {
     }
 }
 
-/// The point in time after which no answer is waited for.
-#[derive(Clone, Copy, Debug)]
-struct Deadline(Duration);
-
-impl Deadline {
-    fn within(time: Duration) -> Self {
-        Self(clock::boot() + time)
-    }
-
-    /// What is left of it; nothing if it is over.
-    fn left(self) -> Option<Duration> {
-        Some(self.0.saturating_sub(clock::boot())).filter(|left| !left.is_zero())
-    }
-}
-
-/// A connection to a policy server.
-trait Stream: Read + Write {
-    fn wait_at_most(&self, time: Duration) -> io::Result<()>;
-}
-
-impl Stream for TcpStream {
-    fn wait_at_most(&self, time: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(time)).and_then(|()| self.set_write_timeout(Some(time)))
-    }
-}
-
-impl Stream for UnixStream {
-    fn wait_at_most(&self, time: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(time)).and_then(|()| self.set_write_timeout(Some(time)))
-    }
-}
-
 fn ask_policy(
     server: &PolicyAddress,
     request: &[u8],
     deadline: Deadline,
 ) -> Result<Answered, NoAnswer> {
-    let to = server.to_string();
-    match server {
-        PolicyAddress::Unix(path) => {
-            let stream = UnixStream::connect(path);
-            let stream = stream.map_err(|error| NoAnswer::NotThere { to: to.clone(), error })?;
-            converse(stream, to, request, deadline)
-        }
-        PolicyAddress::Tcp(address) => {
-            let stream = first(&addresses(address)?, &to, |one| {
-                let left = deadline.left().ok_or(io::ErrorKind::TimedOut)?;
-                TcpStream::connect_timeout(one, left)
-            })?;
-            converse(stream, to, request, deadline)
-        }
-    }
-}
-
-fn converse(
-    mut stream: impl Stream,
-    to: String,
-    request: &[u8],
-    deadline: Deadline,
-) -> Result<Answered, NoAnswer> {
-    let late = || NoAnswer::Late(to.clone());
-    let broken = |error: io::Error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => late(),
-        _ => NoAnswer::Broken { to: to.clone(), error },
-    };
-    stream.wait_at_most(deadline.left().ok_or_else(late)?).map_err(broken)?;
-    stream.write_all(request).map_err(broken)?;
-    let mut bytes = Vec::new();
-    let mut piece = [0; 1024];
-    loop {
-        stream.wait_at_most(deadline.left().ok_or_else(late)?).map_err(broken)?;
-        match stream.read(&mut piece).map_err(broken)? {
-            0 => return Err(NoAnswer::Ended { to }),
-            count => bytes.extend_from_slice(&piece[..count]),
-        }
-        match policy::decode_answer(&bytes) {
-            Ok(None) => {}
-            Ok(Some(policy::Answer { fate, action })) => {
-                let why = String::from_utf8_lossy(action).into_owned();
-                return Ok(Answered { fate, why });
-            }
-            Err(why) => return Err(NoAnswer::Policy { to, why }),
-        }
-    }
+    let mut connection = PolicyConnection::open(server, deadline)?;
+    let policy::Answer { fate, action } = connection.ask(request, deadline)?;
+    Ok(Answered { fate, why: String::from_utf8_lossy(action).into_owned() })
 }
 
 /// The question in X-Grey's words. Its clients cut addresses, and so its servers know them.
@@ -243,13 +156,12 @@ fn ask_x_grey(
         socket.connect(one).map(|()| socket)
     })?;
     let broken = |error: io::Error| match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => NoAnswer::Late(to.clone()),
-        io::ErrorKind::ConnectionRefused => NoAnswer::NotThere { to: to.clone(), error },
-        _ => NoAnswer::Broken { to: to.clone(), error },
+        io::ErrorKind::ConnectionRefused => asking::NoAnswer::NotThere { to: to.clone(), error },
+        _ => asking::NoAnswer::broken(&to, error),
     };
     socket.send(datagram).map_err(broken)?;
     let mut answer = [0; xgrey_v1::DATAGRAM_BYTES_MAX];
-    let left = deadline.left().ok_or_else(|| NoAnswer::Late(to.clone()))?;
+    let left = deadline.left().ok_or_else(|| asking::NoAnswer::Late(to.clone()))?;
     socket.set_read_timeout(Some(left)).map_err(broken)?;
     let length = socket.recv(&mut answer).map_err(broken)?;
     match x_grey::decode_answer(secret, MTA, request, &answer[..length]) {
@@ -267,42 +179,6 @@ fn ask_x_grey(
     }
 }
 
-fn addresses(server: &HostPort) -> Result<Vec<SocketAddr>, NoAnswer> {
-    let HostPort { host, port } = server;
-    match (host.as_str(), *port).to_socket_addrs() {
-        Ok(found) => {
-            let mut found: Vec<SocketAddr> = found.collect();
-            // X-Grey knows IPv4 alone, and the usual listeners are there.
-            found.sort_by_key(SocketAddr::is_ipv6);
-            Ok(found)
-        }
-        Err(error) => Err(NoAnswer::NotThere { to: server.to_string(), error }),
-    }
-    .and_then(|found| match found.is_empty() {
-        true => Err(NoAnswer::Unknown(server.clone())),
-        false => Ok(found),
-    })
-}
-
-/// The first of the addresses that can be connected to; else what was wrong with the last.
-fn first<T>(
-    addresses: &[SocketAddr],
-    to: &str,
-    mut connect: impl FnMut(&SocketAddr) -> io::Result<T>,
-) -> Result<T, NoAnswer> {
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match connect(address) {
-            Ok(connected) => return Ok(connected),
-            Err(error) => last = error,
-        }
-    }
-    match last.kind() {
-        io::ErrorKind::TimedOut => Err(NoAnswer::Late(to.to_owned())),
-        _ => Err(NoAnswer::NotThere { to: to.to_owned(), error: last }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,7 +186,8 @@ mod tests {
     #[test]
     fn answers_and_failures_come_down_to_an_exit_code_and_a_line() {
         let answered = |fate, why: &str| Ok(Answered { fate, why: why.to_owned() });
-        let none = || Err(NoAnswer::Late("127.0.0.1:10023".to_owned()));
+        let late = || asking::NoAnswer::Late("127.0.0.1:10023".to_owned());
+        let none = || Err(late().into());
         for (answer, on_failure, code, line) in [
             (answered(Fate::Accept, "DUNNO"), OnFailure::Defer, 0, Some("accept: DUNNO")),
             (answered(Fate::Reject, "REJECT no"), OnFailure::Accept, 1, Some("reject: REJECT no")),

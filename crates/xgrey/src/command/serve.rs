@@ -177,7 +177,7 @@ impl Server {
         // For connections, for datagrams and for HTTP.
         let metrics = Arc::new(Metrics::new(3 * threads));
         let logging = Logging::start(&config.log, args.decision_log, &metrics)?;
-        let connections_max = limits::connections(config.limits.connections);
+        let connections_max = limits::connections(&config);
         let connections = Arc::new(Connections::new(connections_max));
         let timeouts = timeouts(&config);
         let drain = config.limits.drain_timeout;
@@ -365,7 +365,7 @@ impl Server {
         }
         self.timeouts = timeouts(&config);
         self.drain = config.limits.drain_timeout;
-        let connections_max = limits::connections(config.limits.connections);
+        let connections_max = limits::connections(&config);
         self.connections.set_max(connections_max);
         self.listeners.http_parts().adopt(&config.limits, connections_max);
         self.logging.adopt(&config.log, self.decision_log);

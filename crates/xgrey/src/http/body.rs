@@ -1,9 +1,12 @@
 //! Bodies, read whole or as far as they may go, within the time they may take.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use http_body_util::BodyExt as _;
+use hyper::body::Body;
 
 /// What came.
 #[derive(Debug)]
@@ -28,11 +31,23 @@ pub(super) enum Beyond {
 }
 
 /// Reads `body`, of which `bytes_max` bytes are kept.
-pub(super) async fn read(body: Body, bytes_max: usize, beyond: Beyond, time: Duration) -> Read {
-    tokio::time::timeout(time, read_all(body, bytes_max, beyond)).await.unwrap_or(Read::Late)
+pub(super) async fn read<B>(body: B, bytes_max: usize, beyond: Beyond, time: Duration) -> Read
+where
+    B: Body<Data = Bytes> + Send + Unpin,
+{
+    let mut reading = Box::pin(read_all(body, bytes_max, beyond));
+    // Most bodies come with their head, and need no clock.
+    let at_once = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await;
+    match at_once {
+        Poll::Ready(read) => read,
+        Poll::Pending => Box::pin(tokio::time::timeout(time, reading)).await.unwrap_or(Read::Late),
+    }
 }
 
-async fn read_all(mut body: Body, bytes_max: usize, beyond: Beyond) -> Read {
+async fn read_all<B>(mut body: B, bytes_max: usize, beyond: Beyond) -> Read
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let mut first = Bytes::new();
     let mut more = Vec::new();
     let mut is_cut = false;
@@ -66,20 +81,18 @@ async fn read_all(mut body: Body, bytes_max: usize, beyond: Beyond) -> Read {
 mod tests {
     use super::*;
 
-    fn read_now(body: Body, beyond: Beyond) -> Read {
+    fn read_now(body: Pieces, beyond: Beyond) -> Read {
         pollster::block_on(read_all(body, 5, beyond))
     }
 
     /// A body that comes in those pieces.
-    fn pieces(pieces: &'static [&'static str]) -> Body {
-        let pieces = pieces.iter().map(|piece| Ok::<_, std::io::Error>(Bytes::from(*piece)));
-        let stream = Pieces(pieces.collect());
-        Body::new(stream)
+    fn pieces(pieces: &'static [&'static str]) -> Pieces {
+        Pieces(pieces.iter().map(|piece| Ok(Bytes::from(*piece))).collect())
     }
 
     struct Pieces(std::collections::VecDeque<Result<Bytes, std::io::Error>>);
 
-    impl hyper::body::Body for Pieces {
+    impl Body for Pieces {
         type Data = Bytes;
         type Error = std::io::Error;
 
@@ -101,7 +114,7 @@ mod tests {
             }
         }
         assert!(
-            matches!(read_now(Body::empty(), Beyond::Leave), Read::Whole(read) if read.is_empty())
+            matches!(read_now(pieces(&[]), Beyond::Leave), Read::Whole(read) if read.is_empty())
         );
     }
 

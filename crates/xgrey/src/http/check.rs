@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
-use greylist::reply::{Fields, Reply, Template};
+use greylist::reply::{EnhancedCode, Fields, Reply, Template};
 use greylist::rules::RuleText;
 use greylist::{AcceptReason, Answer, Client, DeferReason, Effect, Query, Secs, Trust};
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,7 @@ impl<'a> Asked<'a> {
         outcomes: &[Outcome],
         out: &mut Vec<u8>,
     ) {
-        let mut texts = Vec::new();
+        let mut text = Vec::new();
         if self.form == Form::Batch {
             out.push(b'[');
         }
@@ -126,7 +126,7 @@ impl<'a> Asked<'a> {
             if number > 0 {
                 out.push(b',');
             }
-            let said = Said::of(policy, query, outcome, &mut texts);
+            let said = Said::of(policy, query, outcome, &mut text);
             // Neither a `Vec` nor these types can fail.
             let _ = serde_json::to_writer(&mut *out, &said);
         }
@@ -191,7 +191,7 @@ struct RuleSaid<'a> {
 pub(super) struct ReplySaid<'a> {
     pub(super) code: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) enhanced: Option<String>,
+    pub(super) enhanced: Option<Shown<EnhancedCode>>,
     pub(super) text: Cow<'a, str>,
 }
 
@@ -203,7 +203,7 @@ pub(super) struct HeaderSaid<'a> {
 }
 
 /// Something shown as a string.
-struct Shown<T>(T);
+pub(super) struct Shown<T>(T);
 
 impl<T: fmt::Display> Serialize for Shown<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -233,7 +233,7 @@ impl<'a> Said<'a> {
                     .map(|template| HeaderSaid::of(template, query, waited, text));
             }
             Effect::Defer { wait } => {
-                reply = Some(ReplySaid::of(policy.replies.defer(), query, wait, text))
+                reply = Some(ReplySaid::of(policy.replies.defer(), query, wait, text));
             }
             Effect::Reject => {
                 reply = Some(ReplySaid::of(policy.replies.reject(), query, Secs::new(0), text));
@@ -274,7 +274,7 @@ impl<'a> ReplySaid<'a> {
     pub(super) fn of(reply: &Reply, query: &Query<'_>, wait: Secs, text: &'a mut Vec<u8>) -> Self {
         Self {
             code: reply.code().get(),
-            enhanced: reply.enhanced().map(|code| code.to_string()),
+            enhanced: reply.enhanced().map(Shown),
             text: rendered(reply.text(), query, wait, text),
         }
     }

@@ -199,16 +199,11 @@ fn journal(durability: &Durability, out: &mut Out<'_>) -> fmt::Result {
     let is_up = u64::from(matches!(health, Health::Up));
     out.gauge("journal_up", "1: all changes are kept on disk; 0: not all are.", None, is_up)?;
     out.counter("journal_changes", "Changes that there have been, ever.", journal.position.get())?;
-    out.counter_of(
-        "journal_written",
-        "Written to the journal.",
-        Some(&Unit::Bytes),
-        journal.bytes,
-    )?;
+    out.counter_of("journal", "Written to the journal.", Some(&Unit::Bytes), journal.bytes)?;
     out.counter("journal_writes", "Writes, each for all that waited for it.", journal.writes)?;
     out.counter("journal_syncs", "Syncs that succeeded.", journal.syncs)?;
     out.counter("journal_faults", "Times that the journal went down.", journal.faults)?;
-    out.counter("journal_changes_lost", "Changes that are in no file.", journal.not_kept)?;
+    out.counter("journal_lost", "Changes that are in no file.", journal.not_kept)?;
     let (bytes, seconds) = (Some(&Unit::Bytes), Some(&Unit::Seconds));
     out.gauge("journal_tail", "Journal that a start would have to read.", bytes, *tail_bytes)?;
     let is_well = u64::from(snapshot_fault.is_none());

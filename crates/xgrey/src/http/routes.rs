@@ -23,8 +23,9 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
+use axum::routing::future::RouteFuture;
 use axum::routing::{get, post};
 use greylist::Effect;
 use tokio::sync::Semaphore;
@@ -110,7 +111,8 @@ impl Shared {
 /// All paths, behind one door.
 fn router(desk: Arc<Desk>) -> Router {
     Router::new()
-        .route(Path::Check.as_str(), post(check))
+        // POST does not come this way.
+        .route(Path::Check.as_str(), post(not_found))
         .route(Path::Stalwart.as_str(), post(hook))
         .route(Path::OpenApi.as_str(), get(openapi))
         .route(Path::Metrics.as_str(), get(metrics))
@@ -152,13 +154,19 @@ where
     fn call(&mut self, request: axum::http::Request<B>) -> Self::Future {
         let path = Path::of(request.uri().path());
         let is_open = matches!(path, Path::Healthz | Path::Readyz);
-        let may_pass = is_open || may_ask(&self.desk.listener.load(), request.headers());
-        let answer = may_pass.then(|| self.router.call(request));
+        let way = if !is_open && !may_ask(&self.desk.listener.load(), request.headers()) {
+            Way::Refused
+        } else if path == Path::Check && request.method() == Method::POST {
+            Way::Check(request)
+        } else {
+            Way::Routed(self.router.call(request))
+        };
         let desk = Arc::clone(&self.desk);
         Box::pin(async move {
-            let response = match answer {
-                Some(answer) => answer.await?,
-                None => {
+            let response = match way {
+                Way::Check(request) => check(&desk, request).await,
+                Way::Routed(answer) => answer.await?,
+                Way::Refused => {
                     desk.front_end.event(Event::NotAllowed);
                     no_token()
                 }
@@ -167,6 +175,16 @@ where
             Ok(response)
         })
     }
+}
+
+/// Where a request goes.
+enum Way<B> {
+    /// Straight to where speed counts: the router would take as long as the answer.
+    Check(axum::http::Request<B>),
+    /// To all others.
+    Routed(RouteFuture<Infallible>),
+    /// Nowhere.
+    Refused,
 }
 
 fn no_token() -> Response {
@@ -188,26 +206,30 @@ fn may_ask(listener: &HttpListener, headers: &HeaderMap) -> bool {
     }
 }
 
-async fn check(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+async fn check<B>(desk: &Desk, request: axum::http::Request<B>) -> Response
+where
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+{
     if !is_json(request.headers()) {
         // Also so that no web page that somebody looks at on this host can ask: browsers send JSON only
         // where they are allowed to.
         return not_json();
     }
+    let body = Box::pin(request.into_body());
     let time = desk.shared.request_timeout();
-    let body = match body::read(request.into_body(), BODY_BYTES_MAX, Beyond::Leave, time).await {
+    let body = match body::read(body, BODY_BYTES_MAX, Beyond::Leave, time).await {
         Read::Whole(body) => body,
         Read::Cut(_) => {
             let what =
                 format!("the body is longer than {BODY_BYTES_MAX} bytes: send smaller batches");
-            return faulty(&desk, StatusCode::PAYLOAD_TOO_LARGE, &Mistake::new(what));
+            return faulty(desk, StatusCode::PAYLOAD_TOO_LARGE, &Mistake::new(what));
         }
-        Read::Late => return late(&desk),
+        Read::Late => return late(desk),
         Read::Broken => return broken(),
     };
     match desk.batches.ask(body).await {
         Some(Ok(answer)) => reply(StatusCode::OK, JSON, answer),
-        Some(Err(wrong)) => faulty(&desk, StatusCode::BAD_REQUEST, &wrong),
+        Some(Err(wrong)) => faulty(desk, StatusCode::BAD_REQUEST, &wrong),
         None => not_now("the service is about to end"),
     }
 }

@@ -15,11 +15,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use greylist::reply::EnhancedCode;
 use greylist::{Client, Effect, Query, Secs, Trust};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::check::{HeaderSaid, ReplySaid, bare};
+use super::check::{HeaderSaid, ReplySaid, Shown, bare};
 use super::mistake::Mistake;
 use crate::service::{Outcome, Policy};
 
@@ -320,7 +321,7 @@ struct HookSaid<'a> {
 struct ResponseSaid<'a> {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    enhanced_status: Option<String>,
+    enhanced_status: Option<Shown<EnhancedCode>>,
     message: Cow<'a, str>,
     disconnect: bool,
 }

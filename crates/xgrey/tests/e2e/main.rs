@@ -1,4 +1,4 @@
-//! The whole program under real mail servers: Debian's Postfix and Exim, private folders,
+//! The whole program under real mail servers: Debian's Postfix, Exim, Sendmail and OpenSMTPD, private folders,
 //! loopback only, swaks as the world. And the program over disks that fill, fail and go.
 //!
 //! What it stands on: `cargo xtask test --only mta` has unpacked the mail servers into
@@ -20,14 +20,18 @@ mod exim;
 mod exim_as_greylistd;
 mod faults_at_start;
 mod faults_while_running;
+mod filters_by_hand;
 mod keeps_live_rules;
 mod mail_through_exim;
 mod mail_through_milters;
+mod mail_through_opensmtpd;
 mod mail_through_postfix;
 mod manual;
 mod moves_house;
 mod moves_in_from_x_grey;
 mod namespace;
+mod one_memory;
+mod opensmtpd;
 mod place;
 mod postfix;
 mod process;

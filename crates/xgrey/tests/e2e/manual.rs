@@ -16,6 +16,9 @@ pub(crate) const POSTFIX: &str = include_str!("../../../../docs/mta/postfix.md")
 /// The manual's page about Exim.
 pub(crate) const EXIM: &str = include_str!("../../../../docs/mta/exim.md");
 
+/// The manual's page about OpenSMTPD.
+pub(crate) const OPENSMTPD: &str = include_str!("../../../../docs/mta/opensmtpd.md");
+
 /// The manual's page for those who come from X-Grey.
 pub(crate) const X_GREY: &str = include_str!("../../../../docs/x-grey.md");
 

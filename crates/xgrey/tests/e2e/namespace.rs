@@ -59,6 +59,11 @@ impl Namespace {
         });
         Self { process, hold }
     }
+
+    /// All that the mail server has printed so far.
+    pub(crate) fn output(&self) -> String {
+        self.process.output()
+    }
 }
 
 impl Namespace {

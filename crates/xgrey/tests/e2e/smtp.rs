@@ -28,6 +28,13 @@ impl Session {
         session
     }
 
+    /// The same, but says something before anything else.
+    pub(crate) fn open_after(address: SocketAddr, first: &[u8]) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(first).unwrap();
+        Self::over(stream)
+    }
+
     /// The same from a client at that address, which must be one of this host's.
     pub(crate) fn open_from(client: &str, address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

@@ -63,7 +63,6 @@ fn the_manuals_question_is_answered_as_the_manual_says() {
     assert_eq!((&hook["action"], &hook["response"]["status"]), (&json!("reject"), &json!(450)));
     server.wait_for_output("reason=new", 1);
     server.wait_for_output("reason=early", 1);
-    assert_eq!(server.stats()["decisions"]["defer"]["early"], 1);
 }
 
 #[test]
@@ -98,10 +97,10 @@ fn a_retry_over_http_passes_with_its_header_and_is_then_known_over_the_policy_pr
 const PARSER: &str = r#"
 import sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-for family in text_string_to_metric_families(sys.stdin.read()):
+for family in text_string_to_metric_families(open(sys.argv[1]).read()):
     print('#', family.type, family.name, family.documentation)
     for sample in family.samples:
-        print(sample.name, dict(sample.labels), sample.value)
+        print(sample.name, dict(sample.labels), float(sample.value))
 "#;
 
 #[test]
@@ -119,8 +118,7 @@ fn prometheus_own_parser_reads_the_page() {
     );
     let modules = unpacked("openmetrics").join("usr/lib/python3/dist-packages");
     let mut parser = Command::new("python3");
-    parser.args(["-c", PARSER]).env("PYTHONPATH", modules);
-    parser.stdin(std::fs::File::open(&page).unwrap());
+    parser.args(["-c", PARSER]).arg(&page).env("PYTHONPATH", modules);
     let read = run(&mut parser);
     assert_eq!(read.code, Some(0), "{}", read.output);
     for expected in [
@@ -139,7 +137,6 @@ fn prometheus_own_parser_reads_the_page() {
     }
     // The parser is no rubber stamp.
     std::fs::write(&page, "# TYPE a counter\na 1\n# EOF\n").unwrap();
-    parser.stdin(std::fs::File::open(&page).unwrap());
     assert_ne!(run(&mut parser).code, Some(0));
 }
 

@@ -8,6 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use store::{Bound, BoundTooSmall};
 
 use crate::config::{Bytes, Config, TableBound};
+use crate::http::PLACES_MAX;
 use crate::machine;
 
 /// More threads than this only cost memory: one core decides some 100,000 requests a second.
@@ -23,10 +24,13 @@ pub(super) fn threads(configured: Option<NonZeroUsize>) -> usize {
     configured.map_or_else(cores, usize::from)
 }
 
-/// Connections that there may be: as configured, unless the limit of open files is lower even
+/// Connections that there may be, apart from those over HTTP: as configured, unless the limit of open files is lower even
 /// after it was raised as far as we may.
-pub(super) fn connections(configured: usize) -> usize {
-    let wanted = configured as u64 + OTHER_DESCRIPTORS;
+pub(super) fn connections(config: &Config) -> usize {
+    let configured = config.limits.connections;
+    let http = if config.http.is_empty() { 0 } else { configured.min(PLACES_MAX) };
+    let others = OTHER_DESCRIPTORS + http as u64;
+    let wanted = configured as u64 + others;
     let limit = getrlimit(Resource::Nofile);
     let mut available = limit.current.unwrap_or(u64::MAX);
     if available < wanted {
@@ -38,7 +42,7 @@ pub(super) fn connections(configured: usize) -> usize {
     if available >= wanted {
         return configured;
     }
-    let possible = usize::try_from(available.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(1).max(1);
+    let possible = usize::try_from(available.saturating_sub(others)).unwrap_or(1).max(1);
     tracing::warn!(
         target: "listen",
         "only {possible} connections instead of {configured}: the limit of open files is \

@@ -150,3 +150,18 @@ fn a_rule_is_refused_where_it_is_wrong_and_a_replaced_one_is_named() {
         "[rules.client]\naccept = [\"192.0.2.0/24\"]\nreject = [\n  \"198.51.100.0/24\",\n  \"192.0.2.0/24\",\n]",
     ]));
 }
+
+#[test]
+fn a_listener_for_http_is_refused_with_what_it_needs() {
+    assert_said!(said(&[
+        "[[listen]]\nprotocol = \"http\"\naddress = \"192.0.2.25:9991\"\nallow = [\"192.0.2.0/24\"]",
+        "[[listen]]\nprotocol = \"http\"\naddress = \"0.0.0.0:9991\"",
+        "[[listen]]\nprotocol = \"http\"\ntoken_file = \"no-such.token\"",
+        "[[listen]]\nprotocol = \"http\"\ntoken_file = \"\"\nsecret = \"decafbad\"\nchanges = \"on\"",
+        "[[listen]]\nprotocol = \"http\"\naddress = \"localhost:9991\"\nmode = \"0660\"",
+        "[[listen]]\nprotocol = \"http\"\nmode = \"0660\"",
+        "[[listen]]\naddress = \"127.0.0.1:10023\"\ntoken_file = \"http.token\"",
+        "[[listen]]\nprotocol = \"x-grey\"\ntoken_file = \"http.token\"",
+        "[[listen]]\nprotocol = \"http\"\n[[listen]]\naddress = \"127.0.0.1:9991\"",
+    ]));
+}

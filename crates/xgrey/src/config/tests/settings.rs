@@ -112,7 +112,7 @@ fn every_key_that_the_default_shows_commented_out_is_valid() {
     // With one warning: the default of a list that opt_in overrides.
     let (config, report) = parse_with(&all.join("\n"), &files).unwrap();
     assert_eq!(report.warning_count(), 1, "{}", report.render(Look::Plain));
-    assert_eq!((config.listeners.len(), config.x_grey.len(), config.http.len()), (4, 1, 1));
+    assert_eq!((config.listeners.len(), config.x_grey.len(), config.http.len()), (3, 1, 1));
     assert_eq!(config.x_grey[0], XGreyListener::default());
     assert_eq!(config.bound, TableBound::Memory(Bytes::mib(512)));
     assert_eq!(config.store.snapshot_after, Some(Bytes::mib(256)));
@@ -397,4 +397,22 @@ proptest! {
             report.render(Look::Plain);
         }
     }
+}
+
+#[test]
+fn http_is_served_where_it_is_written_for_whom_the_token_file_says() {
+    let files = [("/etc/xgrey/http.token", "0123456789abcdef0123456789abcdef\n")];
+    let config = parse_whole(
+        "[[listen]]\nprotocol = \"http\"\n\
+         [[listen]]\nprotocol = \"http\"\naddress = \"192.0.2.25:9991\"\nallow = [\"192.0.2.0/24\"]\n\
+         token_file = \"http.token\"\n\
+         [[listen]]\nprotocol = \"http\"\naddress = \"unix:/run/xgrey/http.sock\"\nmode = \"0660\"",
+        &files,
+    );
+    assert_eq!(config.listeners, [], "nothing else");
+    let [usual, wide, socket] = &*config.http else { panic!("{:?}", config.http) };
+    assert_eq!(*usual, HttpListener::default());
+    assert!(wide.token.as_ref().is_some_and(|token| token.is(b"0123456789abcdef0123456789abcdef")));
+    assert_eq!(wide.allow.len(), 1);
+    assert!(matches!(socket.address, ListenAddress::Unix { mode: Some(0o660), .. }));
 }
