@@ -112,7 +112,7 @@ fn every_key_that_the_default_shows_commented_out_is_valid() {
     // With one warning: the default of a list that opt_in overrides.
     let (config, report) = parse_with(&all.join("\n"), &files).unwrap();
     assert_eq!(report.warning_count(), 1, "{}", report.render(Look::Plain));
-    assert_eq!((config.listeners.len(), config.x_grey.len(), config.http.len()), (3, 1, 1));
+    assert_eq!((config.listeners.len(), config.x_grey.len(), config.http.len()), (4, 1, 1));
     assert_eq!(config.x_grey[0], XGreyListener::default());
     assert_eq!(config.bound, TableBound::Memory(Bytes::mib(512)));
     assert_eq!(config.store.snapshot_after, Some(Bytes::mib(256)));
