@@ -22,11 +22,13 @@
 //! | `x_grey.rs` | the subcommand `x-grey`: X-Grey's protocol over UDP; floods and bursts |
 //! | `milter.rs` | the subcommand `milter`: whole sessions of the milter protocol |
 //! | `greylistd.rs` | the subcommand `greylistd`: a connection a request over UNIX sockets, as Exim asks |
+//! | `http.rs` | the subcommand `http`: questions in JSON over HTTP |
 //! | `state.rs` | a store's state directory, and the threads that look after it |
 //! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
 mod clock;
 mod greylistd;
+mod http;
 mod listener;
 mod load;
 mod machine;
@@ -87,6 +89,11 @@ enum Command {
     /// The null responder: takes a connection, reads once, answers `false`
     #[command(hide = true)]
     NullGreylistd,
+    /// Questions in JSON over HTTP, as ratios to a null responder on the same stack in the same run
+    ///
+    /// The xgrey of the same build is started in a directory of its own, with an embargo of one second, so
+    /// that the known tuples have passed when measuring begins.
+    Http(Box<http::Options>),
     /// The store itself, in simulated time: filled to a number of tuples, measured at each level on the
     /// way and checked
     ///
@@ -108,6 +115,9 @@ enum Command {
     /// The null server of X-Grey's protocol: looks at the checksum and answers
     #[command(hide = true)]
     NullXGrey(x_grey::NullOptions),
+    /// The null responder of HTTP: reads the body and answers
+    #[command(hide = true)]
+    NullHttp,
     /// Runs a command on one CPU, until it ends or this program does
     #[command(hide = true)]
     Launch(process::LaunchOptions),
@@ -121,6 +131,8 @@ fn main() -> ExitCode {
         Command::NullMilter => milter::null::run(),
         Command::Greylistd(options) => greylistd::run(&options),
         Command::NullGreylistd => greylistd::null::run(),
+        Command::Http(options) => http::run(&options),
+        Command::NullHttp => http::null::run(),
         Command::NullXGrey(options) => x_grey::null(&options),
         Command::Store(options) => store::run(&options),
         Command::Recovery(options) => recovery::run(&options),

@@ -299,6 +299,13 @@ impl Started {
         Self::with_socket(cpu, "null-greylistd", listener.into(), nowhere, |_| true, output)
     }
 
+    /// Starts the null responder of HTTP likewise.
+    pub(crate) fn null_http(cpu: usize, output: PathBuf) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        Self::with_socket(cpu, "null-http", listener.into(), address, takes_connections, output)
+    }
+
     fn with_socket(
         cpu: usize,
         subcommand: &str,

@@ -86,8 +86,12 @@ pub(crate) fn start_greylistd(
         "[[listen]]\nprotocol = \"greylistd\"\naddress = \"unix:{}\"\n\n[[listen]]",
         path.display()
     );
-    let configuration = configuration(address, directory, DecisionLog::Off, Keeping::OnDisk)
-        .replacen("[[listen]]", &listener, 1);
+    let configuration =
+        configuration("postfix", address, directory, DecisionLog::Off, Keeping::OnDisk).replacen(
+            "[[listen]]",
+            &listener,
+            1,
+        );
     serve(cpu, directory, &configuration, address, process::takes_connections)
 }
 
@@ -110,6 +114,25 @@ pub(crate) fn start_x_grey(
          [log]\n{decisions}\n"
     );
     serve(cpu, directory, &configuration, address, probe)
+}
+
+/// Starts it likewise for HTTP: its tuples on disk, one thread.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_http(
+    cpu: usize,
+    directory: &Path,
+    log: DecisionLog,
+) -> anyhow::Result<Started> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, process::free_port()?));
+    let decisions = decisions(directory, log);
+    let configuration = format!(
+        "embargo = \"{EMBARGO}\"\n\n\
+         [[listen]]\nprotocol = \"http\"\naddress = \"{address}\"\n\n\
+         [log]\n{decisions}\n"
+    );
+    serve(cpu, directory, &configuration, address, process::takes_connections)
 }
 
 /// Where, in the directory that it was started in, its state is.

@@ -17,7 +17,7 @@ use crate::load::Errors;
 use crate::machine::Machine;
 use crate::process::Used;
 
-pub(crate) use goals::Goal;
+pub(crate) use goals::{Goal, at_least};
 pub(crate) use rounds::{Busy, InRound, Latency, Spread, together};
 
 /// What was measured of one server in one round with one number of connections.
@@ -123,7 +123,7 @@ pub(crate) struct Row {
     pub(crate) connections: usize,
     pub(crate) server: String,
     #[serde(skip)]
-    server_index: usize,
+    pub(crate) server_index: usize,
     pub(crate) requests_per_second: Spread,
     /// Its requests/s divided by the null server's.
     pub(crate) rate_ratio: Option<Spread>,

@@ -16,7 +16,7 @@ use crate::command::{capture, is_installed, read, run};
 use crate::workspace::Workspace;
 
 /// Programs the tests start, with the packages they come in.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("swaks", "swaks"),
     // Sendmail's configuration is made by it.
     ("m4", "m4"),
@@ -27,16 +27,19 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("mount", "mount"),
     ("mkfs.ext4", "e2fsprogs"),
     ("systemd-analyze", "systemd"),
+    ("curl", "curl"),
     ("python3", "python3"),
 ];
 
 /// Folders below `target/mta`, with the packages unpacked into each.
-const UNPACKED: [(&str, &[&str]); 5] = [
+const UNPACKED: [(&str, &[&str]); 6] = [
     ("postfix", &["postfix"]),
     ("exim", &["exim4-daemon-heavy", "exim4-base", "exim4-config"]),
     ("exim-greylistd", &["exim4-daemon-heavy", "exim4-base", "exim4-config", "greylistd"]),
     ("sendmail", &["sendmail-bin", "sendmail-base", "sendmail-cf", "sensible-mda"]),
     ("opensmtpd", &["opensmtpd"]),
+    // Prometheus's own parser of OpenMetrics.
+    ("openmetrics", &["python3-prometheus-client", "python3-decorator"]),
 ];
 
 /// Installs and unpacks what is missing.

@@ -61,6 +61,17 @@ impl Goal {
     }
 }
 
+/// A goal that a ratio be so large.
+pub(crate) fn at_least(
+    what: &'static str,
+    against: &str,
+    connections: usize,
+    measured: Option<f64>,
+    wanted: f64,
+) -> Goal {
+    Goal::new(what, against, connections, measured, (Bound::AtLeast, wanted))
+}
+
 /// Whether the server under test (index 1) meets each goal that this run says something about.
 pub(super) fn judge(rows: &[Row], decision_log: Option<DecisionLog>) -> Vec<Goal> {
     let find = |server: usize, connections: usize| {

@@ -16,7 +16,7 @@
 //! of that is answered so that mail flows.
 //!
 //! Sources: greylistd(8), greylist(1), the ACLs that `greylistd-setup-exim4` inserts, and what
-//! greylistd 0.9.0.2+nmu1 was seen to answer (`vectors/greylistd`).
+//! greylistd 0.9.0 (Debian 12) was seen to answer (`vectors/greylistd`).
 //!
 //! This module never knows what an answer should be.
 

@@ -10,7 +10,7 @@
 //! | Postfix policy delegation, and Exim's use of it | [`postfix`] | Postfix's SMTPD_POLICY_README and `access(5)`; seen on 3.7 |
 //! | OpenSMTPD's filters | [`opensmtpd`] | smtpd-filters(7); seen on 6.8.0p2 |
 //! | milter, versions 2 to 6 | [`milter`] | Sendmail's milter API, Postfix's MILTER_README; seen on Sendmail 8.17, Postfix 3.7 |
-//! | greylistd, as Exim's ACLs and its program `greylist` speak it | [`greylistd`] | greylistd(8), greylist(1); seen on 0.9.0.2 |
+//! | greylistd, as Exim's ACLs and its program `greylist` speak it | [`greylistd`] | greylistd(8), greylist(1); seen on 0.9.0 |
 //! | X-Grey, as its `pfc`, `smc` and `gld-mcp` speak it | [`xgrey_v1`] | "X-Grey v1.1 protocol", written down from the original; seen on 1.0.22 |
 //!
 //! This crate never knows sockets, clocks, tasks, logs, or what a query deserves. A listener reads,

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use greylist::{Secs, Timestamp};
+use greylist::Secs;
 use serde_json::{Value, json};
 use wire::Limits;
 use wire::greylistd::report::{
@@ -149,12 +149,6 @@ fn numbers(text: &str) -> Vec<u64> {
     text.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
 }
 
-fn read_time(text: &str, format: &str) -> Timestamp {
-    let time = jiff::civil::DateTime::strptime(format, text).unwrap();
-    let time = jiff::tz::Offset::UTC.to_timestamp(time).unwrap();
-    Timestamp::from_unix_secs(u64::try_from(time.as_second()).unwrap())
-}
-
 /// `1 minute and 3 seconds`.
 fn read_age(text: &str) -> Secs {
     let words: Vec<&str> = text.split(' ').filter(|word| *word != "and").collect();
@@ -169,18 +163,17 @@ fn read_age(text: &str) -> Secs {
     Secs::new(secs.sum())
 }
 
-fn read_stats(answer: &str) -> Stats {
+fn read_stats(answer: &str) -> Stats<'_> {
     let lines: Vec<&str> = answer.lines().collect();
     let head = lines[0].strip_prefix("Statistics since ").unwrap();
     let (since, ago) = head.split_once(" (").unwrap();
-    let since = read_time(since, "%a %b %e %H:%M:%S %Y");
-    let now = since.after(read_age(ago.strip_suffix(" ago)").unwrap()));
+    let counted_for = read_age(ago.strip_suffix(" ago)").unwrap());
     let held = [2, 3, 4].map(|line| {
         let numbers = numbers(lines[line]);
         Held { items: numbers[0], requests: numbers[1] }
     });
     let gone = |line: usize| lines.get(line).map_or(0, |line| numbers(line)[0]);
-    Stats { since, now, held, passed: gone(7), expired: gone(8) }
+    Stats { since, counted_for, held, passed: gone(7), expired: gone(8) }
 }
 
 /// The listing again; but data that is no tuple is left as it is, and the counts.
@@ -195,13 +188,13 @@ fn write_listing(answer: &str, made: &mut Vec<u8>) {
             lines.nth(1);
             continue;
         }
-        let request = decode(line[30..].as_bytes(), Limits::default());
+        let request = decode(&line.as_bytes()[30..], Limits::default());
         let Request::Update { query, .. } = request else {
             made.extend_from_slice(line.as_bytes());
             continue;
         };
         let mut own = Vec::new();
-        let seen = read_time(&line[2..21], "%Y-%m-%d %H:%M:%S");
+        let seen = &line[2..21];
         let client = query.client.address();
         let (sender, recipient) = (query.sender, query.recipient);
         encode_line(&Line { seen, client, sender, recipient }, &mut own);

@@ -17,6 +17,7 @@
 
 mod check;
 mod duration;
+mod http;
 mod keys;
 mod limits;
 mod list_file;
@@ -47,6 +48,7 @@ use greylist::{Identity, Query, Timing};
 use toml::de::DeTable;
 
 pub use duration::length_of_time;
+pub use http::{HttpListener, Token};
 pub use limits::Limits;
 pub(crate) use list_file::{next_line, rule_line};
 pub use listener::{ListenAddress, Listener, Owner, Protocol};
@@ -83,10 +85,12 @@ pub struct Config {
     pub bound: TableBound,
     /// Who is never greylisted, whatever the table says.
     pub exempt: Exempt,
-    /// Where to listen for connections. With `x_grey`, at least one, and no two at the same address.
+    /// Where to listen for connections. With `x_grey` and `http`, at least one, and no two at the same address.
     pub listeners: Vec<Listener>,
     /// Where to listen for X-Grey's clients.
     pub x_grey: Vec<XGreyListener>,
+    /// Where to listen for HTTP.
+    pub http: Vec<HttpListener>,
     /// Which attempts count as the same.
     pub identity: Identity,
     /// What is decided beforehand.

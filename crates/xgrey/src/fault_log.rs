@@ -54,6 +54,18 @@ impl FaultLog {
         }
     }
 
+    /// Logs a request over HTTP that got an error, or keeps it back.
+    pub fn report_http(&self, path: &str, what: &dyn std::fmt::Display, now: Timestamp) {
+        if let Some(kept_back) = self.due(now) {
+            tracing::warn!(
+                target: "listen",
+                path,
+                kept_back,
+                "a request over HTTP could not be understood: {what}",
+            );
+        }
+    }
+
     /// Whether a line is due, and how many were kept back before it.
     fn due(&self, now: Timestamp) -> Option<u64> {
         let mut state = self.state.lock();

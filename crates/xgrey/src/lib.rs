@@ -13,6 +13,7 @@ pub mod control;
 pub mod decision_log;
 mod dialogue;
 pub mod fault_log;
+pub mod http;
 pub mod keeper;
 pub mod listen;
 pub mod log;

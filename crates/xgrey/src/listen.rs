@@ -7,7 +7,7 @@
 //! minutes, are spread evenly and not by a hash. Datagrams have no connections to be spread: there
 //! each thread has a socket of its own on the same port, see [`datagram`](self::Datagrams).
 //!
-//! Never knows: what is asked or answered; that is a [`dialogue`](crate::dialogue)'s.
+//! Never knows: what is asked or answered; that is a dialogue's (`dialogue.rs`).
 
 mod buffer;
 mod connections;

@@ -6,6 +6,12 @@ pub fn memory_bytes() -> Option<u64> {
     procfs_total().into_iter().chain(cgroup_limit()).min()
 }
 
+/// Bytes of memory that this process has now. `None` where the kernel does not say.
+pub fn resident_bytes() -> Option<u64> {
+    let memory = procfs::process::Process::myself().ok()?.statm().ok()?;
+    Some(memory.resident * procfs::page_size())
+}
+
 fn procfs_total() -> Option<u64> {
     use procfs::Current;
     Some(procfs::Meminfo::current().ok()?.mem_total)

@@ -13,6 +13,7 @@
 
 mod cycles;
 mod decisions;
+mod fronts;
 mod hand;
 mod kept;
 mod ledger;
@@ -23,13 +24,18 @@ mod waits;
 mod watch;
 mod x_grey;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use arc_swap::ArcSwap;
 use greylist::{AcceptReason, Answer, DeferReason, Timestamp};
 use parking_lot::Mutex;
 
 pub use self::decisions::VERDICTS;
 use self::decisions::{ASKED_TO_PASS, DecisionCounters};
+pub use self::fronts::Front;
+use self::fronts::FrontCounters;
 pub use self::hand::Hand;
 pub use self::kept::{Offline, is_note_of_counts, take_in};
 pub use self::rates::{Decided, Rate};
@@ -83,13 +89,14 @@ fn kind(answer: &Answer) -> usize {
 pub enum Event {
     /// A request about another stage than RCPT: no objection.
     OtherStage,
-    /// A request that could not be understood: no objection.
+    /// A request that could not be understood: no objection; over HTTP, an error.
     Faulty,
     /// A connection taken.
     Connected,
     /// A connection ended, whoever ended it.
     Disconnected,
-    /// A connection refused, or a datagram ignored: its address is not in `allow`.
+    /// A connection refused, or a datagram ignored: its address is not in `allow`. Or a request without
+    /// the token.
     NotAllowed,
     /// The oldest idle connection closed to make room for a new one.
     GaveWay,
@@ -167,6 +174,7 @@ pub struct Counters {
     seconds: [Seconds; SIDES],
     hands: [AtomicU64; Hand::ALL.len()],
     events: [AtomicU64; Event::ALL.len()],
+    fronts: FrontCounters,
 }
 
 impl Counters {
@@ -233,13 +241,15 @@ pub struct Metrics {
     workers: Box<[Counters]>,
     /// None until the service begins.
     watch: Mutex<Option<Watch>>,
+    /// Each protocol, and at how many places it is listened for.
+    listeners: ArcSwap<Vec<(String, u64)>>,
 }
 
 impl Metrics {
     /// Counters for that many workers, and one more for everything outside them.
     pub fn new(workers: usize) -> Self {
         let workers = (0..=workers).map(|_| Counters::default()).collect();
-        Self { workers, watch: Mutex::new(None) }
+        Self { workers, watch: Mutex::new(None), listeners: ArcSwap::default() }
     }
 
     /// The counters of worker number `worker`; of whatever is no worker, if there is no such.
@@ -250,6 +260,20 @@ impl Metrics {
     /// The counters of whatever is no worker: acceptor, sweeper, log, admins.
     pub fn outside(&self) -> &Counters {
         &self.workers[self.workers.len() - 1]
+    }
+
+    /// Says where is listened: a protocol for each place.
+    pub fn set_listeners(&self, protocols: impl IntoIterator<Item = String>) {
+        let mut counted = BTreeMap::new();
+        for protocol in protocols {
+            *counted.entry(protocol).or_insert(0) += 1;
+        }
+        self.listeners.store(Arc::new(counted.into_iter().collect()));
+    }
+
+    /// Each protocol that is listened for, and at how many places.
+    pub fn listeners(&self) -> Arc<Vec<(String, u64)>> {
+        self.listeners.load_full()
     }
 
     /// How often `event` happened.

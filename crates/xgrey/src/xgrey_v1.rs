@@ -39,7 +39,7 @@ use crate::config::{Changes, XGreyListener};
 use crate::decision_log::DecisionLog;
 use crate::fault_log::FaultLog;
 use crate::listen::{Answers, DATAGRAMS_MAX, Datagram, is_allowed};
-use crate::metrics::{Counters, Event, Hand, Metrics};
+use crate::metrics::{Counters, Event, Front, Hand, Metrics};
 use crate::service::{
     By, Entry, HitsKept, LetPass, Outcome, RuleChange, Scratch, Service, What, wait_for,
 };
@@ -193,6 +193,7 @@ impl FrontEnd {
         let (queries, outcomes) = (&run.queries, &mut self.outcomes);
         wait_for(service.answer(&policy, batch.now, queries, &mut self.scratch, outcomes));
         metrics.worker(*number).outcomes(batch.now, outcomes);
+        metrics.worker(*number).asked(Front::XGrey, queries.len() as u64);
         decisions.write(&policy, batch.now, queries, outcomes);
         for (outcome, &asker) in outcomes.iter().zip(&run.askers) {
             batch.reply(asker, action(outcome.effect), why(&outcome.answer));

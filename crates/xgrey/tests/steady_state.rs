@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use greylist::{HashKey, Secs, Timestamp};
 use store::disk::RealDisk;
 use store::text::{TextConfig, TextLog};
+use wire::milter;
 use wire::postfix::{self, Decoded, Decoder, Request};
 use wire::xgrey_v1::client::encode_request;
 use wire::xgrey_v1::{self, MTA_POSTFIX, Secret, Tuple};
@@ -95,6 +96,64 @@ fn a_first_try_allocates_nothing_either_where_its_table_has_room() {
     assert_eq!(counted.count_total, 0, "{counted:?}");
     assert!(kept.replies.starts_with(b"action=DEFER_IF_PERMIT 4.7.1 "), "{:?}", kept.replies);
     assert_eq!((texts.stats().waiting, texts.stats().dropped), (2_000, 0), "all were kept");
+}
+
+/// What a milter's peer sends for one more message.
+fn message(number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (command, data) in [
+        (b'D', format!("Mi\0Q{number:09}\0{{client_name}}\0mail.example.net\0")),
+        (b'M', format!("<alice{number:09}@example.net>\0SIZE=1234\0")),
+        (b'R', format!("<bob{number:09}@example.org>\0")),
+        (b'R', format!("<carol{number:09}@example.org>\0")),
+        (b'E', String::new()),
+    ] {
+        bytes.extend_from_slice(&(data.len() as u32 + 1).to_be_bytes());
+        bytes.push(command);
+        bytes.extend_from_slice(data.as_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn a_message_of_a_milter_session_allocates_nothing_once_another_has_been() {
+    let replies = Config::default().replies;
+    let mut decoder = milter::Decoder::new(wire::Limits::default());
+    let mut session = milter::Session::default();
+    let mut out = Vec::new();
+    let connect =
+        b"\0\0\0\x0dO\0\0\0\x06\0\0\x01\xff\0\x1f\xff\xff\0\0\0\x10Cx\x004\0\x19192.0.2.7\0";
+    let messages: Vec<Vec<u8>> = (0..100).map(message).collect();
+    let mut play = |bytes: &[u8]| {
+        let mut rest = bytes;
+        out.clear();
+        while let milter::Decoded::Message { used, packet } = decoder.decode(rest) {
+            rest = &rest[used..];
+            match session.take(&packet) {
+                milter::Step::Ask => {
+                    let query = session.query().unwrap();
+                    let effect = greylist::Effect::Defer { wait: Secs::new(60) };
+                    milter::encode(effect, &query, &replies, &mut out);
+                    session.has_waited(Secs::new(60));
+                }
+                milter::Step::EndOfMessage => {
+                    milter::encode_end_of_message(&session, &replies, &mut out);
+                    session.end_message();
+                }
+                _ => milter::encode_no_objection(&mut out),
+            }
+        }
+        assert!(rest.is_empty(), "all is understood");
+        out.len()
+    };
+    play(connect);
+    play(&messages[0]);
+    let counted = allocation_counter::measure(|| {
+        for message in &messages {
+            assert!(play(message) > 150, "two deferrals and a header");
+        }
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use greylist::{Secs, Timestamp};
+use greylist::Secs;
 
 use super::List;
 
@@ -19,11 +19,11 @@ pub struct Held {
 
 /// What [`encode_stats`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
-    /// Since when requests are counted.
-    pub since: Timestamp,
-    /// Now.
-    pub now: Timestamp,
+pub struct Stats<'a> {
+    /// Since when requests are counted, as `asctime(3)` writes it.
+    pub since: &'a str,
+    /// How long that is.
+    pub counted_for: Secs,
     /// White, grey and black, as in [`List::ALL`].
     pub held: [Held; 3],
     /// Grey tuples that became white.
@@ -32,10 +32,10 @@ pub struct Stats {
     pub expired: u64,
 }
 
-/// Appends the answer to `stats`. Times are UTC.
-pub fn encode_stats(stats: &Stats, out: &mut Vec<u8>) {
-    let mut head = format!("Statistics since {} (", at(stats.since, "%a %b %e %H:%M:%S %Y"));
-    write_age(stats.now.since(stats.since), &mut head);
+/// Appends the answer to `stats`.
+pub fn encode_stats(stats: &Stats<'_>, out: &mut Vec<u8>) {
+    let mut head = format!("Statistics since {} (", stats.since);
+    write_age(stats.counted_for, &mut head);
     head.push_str(" ago)");
     // Writing to a `Vec` or a `String` cannot fail.
     let _ = writeln!(out, "{head}\n{:-<1$}", "", head.len());
@@ -90,8 +90,8 @@ pub fn encode_head(list: List, out: &mut Vec<u8>) {
 /// One line of a listing.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// When the tuple was last of use.
-    pub seen: Timestamp,
+    /// When the tuple was last of use: `2026-11-24 15:48:09`.
+    pub seen: &'a str,
     /// The client.
     pub client: IpAddr,
     /// The sender; empty for none.
@@ -100,11 +100,11 @@ pub struct Line<'a> {
     pub recipient: &'a [u8],
 }
 
-/// Appends a line of a listing. Times are UTC; we keep no count for a tuple, so there is a `-`.
+/// Appends a line of a listing. We keep no count for a tuple, so there is a `-`.
 /// Control characters in addresses become `?`.
 pub fn encode_line(line: &Line<'_>, out: &mut Vec<u8>) {
     let Line { seen, client, sender, recipient } = line;
-    let _ = write!(out, "  {} {:>6}  {client}", at(*seen, "%Y-%m-%d %H:%M:%S"), "-");
+    let _ = write!(out, "  {seen} {:>6}  {client}", "-");
     for address in [*sender, *recipient] {
         if !address.is_empty() {
             out.push(b' ');
@@ -113,15 +113,6 @@ pub fn encode_line(line: &Line<'_>, out: &mut Vec<u8>) {
         }
     }
     out.push(b'\n');
-}
-
-/// A time as `format` says, in UTC; in seconds where no calendar reaches.
-fn at(time: Timestamp, format: &str) -> String {
-    let secs = i64::try_from(time.as_unix_secs()).unwrap_or(i64::MAX);
-    match jiff::Timestamp::from_second(secs) {
-        Ok(time) => time.strftime(format).to_string(),
-        Err(_) => secs.to_string(),
-    }
 }
 
 /// A time span in its two largest units: `1 minute and 3 seconds`. Nothing is `0 second`, as

@@ -1,7 +1,7 @@
 //! Some answer to each request: what a server would send, were all its answers the same. Shared by
 //! the tests and the fuzzer.
 
-use greylist::{Secs, Timestamp};
+use greylist::Secs;
 use wire::greylistd::report::{
     Held, Line, Stats, encode_head, encode_line, encode_mrtg, encode_stats,
 };
@@ -11,7 +11,6 @@ use wire::greylistd::{
 
 /// Appends an answer.
 pub(crate) fn answer(request: &Request<'_>, out: &mut Vec<u8>) {
-    let now = Timestamp::from_unix_secs(1_795_485_306);
     match request {
         Request::Update { asked, .. } | Request::Check { asked, .. } => {
             encode_verdict(List::Grey, *asked, out);
@@ -27,15 +26,28 @@ pub(crate) fn answer(request: &Request<'_>, out: &mut Vec<u8>) {
         Request::Mrtg => encode_mrtg([7, 3], Secs::new(63), "mx.example.test", out),
         Request::Stats => {
             let held = [Held { items: 1, requests: 12 }, Held::default(), Held::default()];
-            let stats =
-                Stats { since: Timestamp::from_unix_secs(1), now, held, passed: 1, expired: 9 };
+            let stats = Stats {
+                since: "Tue Nov 24 15:47:33 2026",
+                counted_for: Secs::new(63),
+                held,
+                passed: 1,
+                expired: 9,
+            };
             encode_stats(&stats, out);
         }
         Request::List(lists) => {
             for list in List::ALL.into_iter().filter(|&list| lists.contains(list)) {
                 encode_head(list, out);
                 let client = [192, 0, 2, 7].into();
-                encode_line(&Line { seen: now, client, sender: b"", recipient: b"b@c.test" }, out);
+                encode_line(
+                    &Line {
+                        seen: "2026-11-24 15:48:09",
+                        client,
+                        sender: b"",
+                        recipient: b"b@c.test",
+                    },
+                    out,
+                );
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `xgrey serve`: puts the parts together, runs them, takes them apart again.
 
+mod http;
 mod limits;
 mod listeners;
 mod memory;
@@ -18,7 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use self::listeners::Listeners;
+use self::listeners::{Listeners, Wanted};
 pub(super) use self::memory::with_progress;
 use super::Failure;
 use crate::cli::{ServeArgs, Switch};
@@ -28,6 +29,7 @@ use crate::control::server::{Control, ReloadWish};
 use crate::control::{self, Reloaded};
 use crate::decision_log::DecisionLog;
 use crate::fault_log::FaultLog;
+use crate::http::{Places, Sources};
 use crate::keeper::Keeper;
 use crate::listen::{Connections, Pool, Timeouts, WorkerContext};
 use crate::log::Logging;
@@ -172,14 +174,15 @@ impl Server {
         let Loaded { config, name, .. } = loaded;
         let fixed = limits::Fixed::of(&config);
         let threads = limits::threads(config.limits.threads);
-        // For connections and for datagrams.
-        let metrics = Arc::new(Metrics::new(2 * threads));
+        // For connections, for datagrams and for HTTP.
+        let metrics = Arc::new(Metrics::new(3 * threads));
         let logging = Logging::start(&config.log, args.decision_log, &metrics)?;
-        let connections =
-            Arc::new(Connections::new(limits::connections(config.limits.connections)));
+        let connections_max = limits::connections(config.limits.connections);
+        let connections = Arc::new(Connections::new(connections_max));
         let timeouts = timeouts(&config);
         let drain = config.limits.drain_timeout;
-        let (listen, listen_x_grey) = (config.listeners.clone(), config.x_grey.clone());
+        let wanted = Wanted::by(&config);
+        let request_timeout = config.limits.request_timeout;
         let request_limits = wire::Limits { request_bytes_max: config.limits.request_bytes };
         // Whoever asks before all is known would be told wrong things: nobody listens until then.
         let memory::Memory { store, texts, clock, sync, said } = memory::open(&config, state)?;
@@ -228,12 +231,31 @@ impl Server {
             faults: Arc::default(),
             threads,
         };
+        let sources = Sources {
+            service: Arc::clone(&service),
+            metrics: Arc::clone(&metrics),
+            connections: Arc::clone(&connections),
+            places: Arc::new(Places::new(connections_max)),
+            responses: Arc::default(),
+        };
+        let http_parts = http::Parts {
+            service: Arc::clone(&service),
+            metrics: Arc::clone(&metrics),
+            clock,
+            decisions: logging.decisions(),
+            faults: Arc::default(),
+            threads,
+            first_number: 2 * threads,
+            shared: http::shared(request_timeout, sources),
+            drain,
+        };
         // Until here SIGTERM ends the process at once, which loses nothing; from here on somebody
         // may wait for an answer.
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        let mut listeners = Listeners::new(Arc::clone(&pool), Arc::clone(&metrics), parts);
-        listeners.replace(&listen, &listen_x_grey).await?;
+        let mut listeners =
+            Listeners::new(Arc::clone(&pool), Arc::clone(&metrics), parts, http_parts);
+        listeners.replace(&wanted).await?;
         let socket = control::server::bind(&control_socket)?;
         tokio::spawn(control::server::serve(socket, Arc::new(control)));
         let summary = summary.with_live_rules(service.live_rules());
@@ -335,7 +357,7 @@ impl Server {
                 Failure::Told | Failure::Exit(_) => String::new(),
             })?;
         // The one step that can fail comes first; nothing is changed before it.
-        let replaced = self.listeners.replace(&config.listeners, &config.x_grey).await;
+        let replaced = self.listeners.replace(&Wanted::by(&config)).await;
         replaced.map_err(|error| error.to_string())?;
         let mut notes = self.fixed.changed_by(&config);
         if !report.is_empty() {
@@ -343,7 +365,9 @@ impl Server {
         }
         self.timeouts = timeouts(&config);
         self.drain = config.limits.drain_timeout;
-        self.connections.set_max(limits::connections(config.limits.connections));
+        let connections_max = limits::connections(config.limits.connections);
+        self.connections.set_max(connections_max);
+        self.listeners.http_parts().adopt(&config.limits, connections_max);
         self.logging.adopt(&config.log, self.decision_log);
         let settings = config.summary();
         self.service.set_local_addresses(LocalAddresses::of_this_host());

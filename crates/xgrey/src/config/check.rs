@@ -78,7 +78,7 @@ pub(super) fn config(
     let base = path.parent().unwrap_or(Path::new(""));
     let profile = one_of(notes, "profile", text.profile.as_ref(), &PROFILES);
     let profile = profile.unwrap_or(PROFILES[0].1);
-    let listeners = listener::listeners(text, profile.listeners, notes, surroundings);
+    let listeners = listener::listeners(text, profile.listeners, notes, base, surroundings);
     Config {
         file: (!path.as_os_str().is_empty()).then(|| path.to_owned()),
         timing: timing(text, profile, notes),
@@ -96,6 +96,7 @@ pub(super) fn config(
         },
         listeners: listeners.streams,
         x_grey: listeners.x_grey,
+        http: listeners.http,
         identity: identity(text, profile, notes),
         rules: rules::rules(&text.rules, notes, base, surroundings),
         store: store::store(&text.store, notes),

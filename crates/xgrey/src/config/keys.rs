@@ -69,6 +69,7 @@ pub(super) const LISTEN: Section = Section {
         ("owner", r#""postfix""#),
         ("secret", r#""decafbad""#),
         ("changes", r#""local""#),
+        ("token_file", r#""/etc/xgrey/http.token""#),
     ],
 };
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::check::one_of;
+use super::http::{self, HttpListener};
 use super::keys;
 use super::mistake::Mistake;
 use super::reader::{Notes, Word, Words};
@@ -120,12 +121,14 @@ pub(super) struct Listeners {
     pub(super) streams: Vec<Listener>,
     /// For X-Grey's clients.
     pub(super) x_grey: Vec<XGreyListener>,
+    /// For HTTP.
+    pub(super) http: Vec<HttpListener>,
 }
 
 impl Listeners {
     /// Postfix's policy protocol at its usual port.
     pub(super) fn postfix() -> Self {
-        Self { streams: vec![Listener::default()], x_grey: Vec::new() }
+        Self { streams: vec![Listener::default()], ..Self::default() }
     }
 
     /// That, and X-Grey's protocol at its usual port.
@@ -139,13 +142,15 @@ impl Listeners {
 enum Spoken {
     Streams(Protocol),
     XGrey,
+    Http,
 }
 
-const SPOKEN: [(&str, Spoken); 4] = [
+const SPOKEN: [(&str, Spoken); 5] = [
     ("postfix", Spoken::Streams(Protocol::Postfix)),
     ("milter", Spoken::Streams(Protocol::Milter)),
     ("greylistd", Spoken::Streams(Protocol::Greylistd)),
     ("x-grey", Spoken::XGrey),
+    ("http", Spoken::Http),
 ];
 
 /// The addresses so far, with the places where they are written.
@@ -167,11 +172,12 @@ impl Taken {
     }
 }
 
-/// Checks all `[[listen]]`; without any, they are what `default` makes.
+/// Checks all `[[listen]]`; without any, they are what `default` makes. Relative paths start from `base`.
 pub(super) fn listeners(
     written: &ConfigText<'_>,
     default: fn() -> Listeners,
     notes: &mut Notes<'_>,
+    base: &Path,
     surroundings: &dyn Surroundings,
 ) -> Listeners {
     let Some(texts) = &written.listen else { return default() };
@@ -198,6 +204,13 @@ pub(super) fn listeners(
                 taken.add(ListenAddress::Tcp(listener.address), span, notes);
                 listeners.x_grey.push(listener);
             }
+            Some(Spoken::Http) => {
+                let Some(listener) = http::listener(text, notes, base, surroundings) else {
+                    continue;
+                };
+                taken.add(listener.address.clone(), span, notes);
+                listeners.http.push(listener);
+            }
             // What it needs besides is not known.
             None if text.protocol.is_some() && text.lacks_address.is_some() => {}
             spoken => {
@@ -214,6 +227,7 @@ pub(super) fn listeners(
         }
     }
     x_grey::check_number(&listeners.x_grey, texts.span(), notes);
+    http::check_number(&listeners.http, texts.span(), notes);
     listeners
 }
 
@@ -241,6 +255,7 @@ fn listener(
     surroundings: &dyn Surroundings,
 ) -> Option<Listener> {
     x_grey::no_secret(text, notes);
+    http::not_here(text, notes);
     let changes = match protocol {
         Protocol::Greylistd => x_grey::changes(text, notes),
         Protocol::Postfix | Protocol::Milter => {
@@ -248,14 +263,25 @@ fn listener(
             Changes::default()
         }
     };
-    let mode = text.mode.as_ref().and_then(|word| socket_mode(word, notes));
-    let owner = text.owner.as_ref().and_then(|word| owner(word, notes, surroundings));
-    let allow = text.allow.as_ref().map(|words| networks(words, notes));
     if let Some(header) = text.lacks_address.clone() {
         notes.missing(&keys::LISTEN, "address", header);
     }
+    let (address, allow) = place(text, PORT, notes, surroundings)?;
+    Some(Listener { protocol, address, allow, changes })
+}
+
+/// Where a listener is, and who may use it. `port` is the usual one, for the mend.
+pub(super) fn place(
+    text: &ListenText<'_>,
+    port: u16,
+    notes: &mut Notes<'_>,
+    surroundings: &dyn Surroundings,
+) -> Option<(ListenAddress, Vec<IpNet>)> {
+    let mode = text.mode.as_ref().and_then(|word| socket_mode(word, notes));
+    let owner = text.owner.as_ref().and_then(|word| owner(word, notes, surroundings));
+    let allow = text.allow.as_ref().map(|words| networks(words, notes));
     let address = text.address.as_ref()?;
-    match parse_address(address.get_ref(), PORT) {
+    match parse_address(address.get_ref(), port) {
         Err(mistake) => {
             notes.mistake("address", address.span(), mistake);
             None
@@ -263,7 +289,7 @@ fn listener(
         Ok(Address::Port(socket)) => {
             sockets_only(text, notes);
             let allow = allow.unwrap_or_else(|| allowed_by_default(socket, address, notes));
-            Some(Listener { protocol, address: ListenAddress::Tcp(socket), allow, changes })
+            Some((ListenAddress::Tcp(socket), allow))
         }
         Ok(Address::Unix(path)) => {
             if let Some(words) = &text.allow {
@@ -273,7 +299,7 @@ fn listener(
                     .help("remove it; `mode` and `owner` say who may use the socket");
             }
             let address = ListenAddress::Unix { path, mode, owner };
-            Some(Listener { protocol, address, allow: Vec::new(), changes })
+            Some((address, Vec::new()))
         }
     }
 }

@@ -50,6 +50,7 @@ pub(super) struct ListenText<'a> {
     pub(super) owner: Option<Word<'a>>,
     pub(super) secret: Option<Word<'a>>,
     pub(super) changes: Option<Word<'a>>,
+    pub(super) token_file: Option<Word<'a>>,
 }
 
 /// `[identity]`.
@@ -201,6 +202,7 @@ impl<'a> ListenText<'a> {
             owner: table.text(notes, "owner"),
             secret: table.text(notes, "secret"),
             changes: table.text(notes, "changes"),
+            token_file: table.text(notes, "token_file"),
         }
     }
 }

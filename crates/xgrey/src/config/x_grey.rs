@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use wire::xgrey_v1::{PORT, Secret};
 
 use super::check::one_of;
+use super::http;
 use super::listener::{
     Address, allowed_by_default, loopback, networks, parse_address, sockets_only,
 };
@@ -62,6 +63,7 @@ impl Default for XGreyListener {
 /// Checks one `[[listen]]` with `protocol = "x-grey"`.
 pub(super) fn listener(text: &ListenText<'_>, notes: &mut Notes<'_>) -> Option<XGreyListener> {
     sockets_only(text, notes);
+    http::not_here(text, notes);
     let default = XGreyListener::default();
     let allow = text.allow.as_ref().map(|words| networks(words, notes));
     let changes = changes(text, notes);

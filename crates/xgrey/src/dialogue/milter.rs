@@ -67,9 +67,7 @@ impl Dialogue {
                     ask(session, desk);
                     return Taken { used, next: after_question(used, &incoming) };
                 }
-                Step::EndOfMessage => {
-                    end_message(session, desk);
-                }
+                Step::EndOfMessage => end_message(session, desk),
                 Step::Excuse(fault) => {
                     not_understood(fault, desk);
                     desk.reply(encode_no_objection);

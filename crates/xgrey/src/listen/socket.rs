@@ -219,8 +219,8 @@ impl Stream {
         Ok(rustix::io::read(self, buffer)?)
     }
 
-    /// Has the kernel acknowledge at once what comes, until it thinks better of it (`tcp(7)`, `TCP_QUICKACK`): to be said
-    /// before each read. Whether it does is a matter of speed only.
+    /// Has the kernel acknowledge now what was read (`tcp(7)`, `TCP_QUICKACK`): to be said again each time. Whether it
+    /// does is a matter of speed only.
     pub(super) fn acknowledge_at_once(&self) {
         if let Self::Tcp(stream) = self {
             let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);

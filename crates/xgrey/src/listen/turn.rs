@@ -248,7 +248,13 @@ impl TurnLoop {
         let parts = std::mem::take(&mut self.work.parts);
         for (at, part) in parts.iter().enumerate() {
             self.buffers[at].consume(part.used);
-            self.sessions[part.place].send(&self.work.replies[part.replies.clone()]);
+            let session = &mut self.sessions[part.place];
+            session.send(&self.work.replies[part.replies.clone()]);
+            // A reply acknowledges what it answers; where there is none, the peer may hold its next packet back until an
+            // acknowledgement comes, which the kernel likes to put off.
+            if part.replies.is_empty() && session.protocol.wants_quick_acks() {
+                session.connection.stream.acknowledge_at_once();
+            }
         }
         for (at, part) in parts.iter().enumerate() {
             self.settle(at, part, now);
@@ -296,6 +302,7 @@ impl TurnLoop {
             let start = replies.len();
             let protocol = sessions[part.place].protocol;
             part.answers = owed.write(protocol, part.dues, replies);
+            counters.asked(protocol.into(), part.answers as u64);
             part.replies = start..replies.len();
         }
         drop(papers);
@@ -370,9 +377,6 @@ impl Session {
         }
         let space = buffer.space();
         let room = space.len();
-        if self.protocol.wants_quick_acks() {
-            self.connection.stream.acknowledge_at_once();
-        }
         match self.connection.stream.read(space) {
             Ok(0) if room > 0 => {
                 self.readable = false;

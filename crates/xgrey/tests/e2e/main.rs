@@ -40,6 +40,7 @@ mod sendmail;
 mod server;
 mod small_disk;
 mod smtp;
+mod speaks_http;
 mod terminal;
 mod types_in_the_shell;
 mod wait;

@@ -25,6 +25,12 @@ pub(crate) const X_GREY: &str = include_str!("../../../../docs/x-grey.md");
 /// The manual's page about asking from scripts.
 pub(crate) const CHECK: &str = include_str!("../../../../docs/check.md");
 
+/// The manual's page about HTTP.
+pub(crate) const HTTP: &str = include_str!("../../../../docs/http.md");
+
+/// The manual's page about Stalwart.
+pub(crate) const STALWART: &str = include_str!("../../../../docs/mta/stalwart.md");
+
 /// The first block of code in a page with `needle` in it.
 pub(crate) fn block<'a>(page: &'a str, needle: &str) -> &'a str {
     // Every other piece between fences is code.

@@ -45,7 +45,7 @@ impl Namespace {
         command
             .args(["--mount", "--uts", "--pid", "--fork", "--propagation", "private"])
             .args(["sh", "-c", SCRIPT, "namespace.sh"])
-            .arg(package(inside.package))
+            .arg(unpacked(inside.package))
             .args([inside.host, inside.first])
             .args(inside.command)
             .stdin(Stdio::piped());
@@ -92,7 +92,7 @@ impl Drop for Namespace {
 ///
 /// # Panics
 /// When it is not there, or we are not root, with what to do about it.
-fn package(name: &str) -> PathBuf {
+pub(crate) fn unpacked(name: &str) -> PathBuf {
     assert!(
         rustix::process::geteuid().is_root(),
         "this test runs a mail server in namespaces of its own and needs root"

@@ -13,6 +13,7 @@ pub(super) struct Summary {
     configuration: String,
     listeners: Vec<Listener>,
     x_grey: Vec<SocketAddr>,
+    http: Vec<ListenAddress>,
     directories: Directories,
     settings: String,
     live_rules: usize,
@@ -32,6 +33,7 @@ impl Summary {
             configuration: name.to_owned(),
             listeners: config.listeners.clone(),
             x_grey: config.x_grey.iter().map(|listener| listener.address).collect(),
+            http: config.http.iter().map(|listener| listener.address.clone()).collect(),
             directories: directories.clone(),
             settings: config.summary(),
             live_rules: 0,
@@ -78,6 +80,9 @@ impl fmt::Display for Summary {
                 "listens on",
                 format!("{address} (UDP), for X-Grey's pfc, smc and gld-mcp"),
             ));
+        }
+        for address in &self.http {
+            rows.push(("listens on", format!("{address}, for HTTP: questions in JSON, metrics")));
         }
         rows.push(("configuration", self.configuration.clone()));
         rows.push(("settings", self.settings.clone()));

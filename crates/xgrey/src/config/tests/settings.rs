@@ -20,6 +20,7 @@ fn shown(config: &Config) -> String {
         exempt,
         listeners,
         x_grey,
+        http,
         identity,
         store,
         replies,
@@ -35,7 +36,7 @@ fn shown(config: &Config) -> String {
         .collect();
     format!(
         "{timing:#?} {mode:?} {bound:?} {store:?} {exempt:?} {exempt_recipients:?} {listeners:#?} \
-         {x_grey:#?} {identity:#?} {replies:#?} {limits:#?} {log:#?} {rules:#?}"
+         {x_grey:#?} {http:#?} {identity:#?} {replies:#?} {limits:#?} {log:#?} {rules:#?}"
     )
 }
 
@@ -56,6 +57,7 @@ fn each_default_is_the_one_in_the_reference() {
         exempt,
         listeners,
         x_grey,
+        http,
         identity,
         rules,
         store,
@@ -77,6 +79,7 @@ fn each_default_is_the_one_in_the_reference() {
     let allowed: Vec<_> = listeners[0].allow.iter().map(ToString::to_string).collect();
     assert_eq!(allowed, ["127.0.0.0/8", "::1/128"]);
     assert_eq!(x_grey, [], "spoken where it is wanted");
+    assert_eq!(http, [], "spoken where it is wanted");
     assert_eq!(identity, Identity::DEFAULT);
     assert!(rules.is_empty());
     assert!(rules.iter().all(|default| default.verdict == Verdict::Greylist));
@@ -104,11 +107,12 @@ fn every_key_that_the_default_shows_commented_out_is_valid() {
     let files = [
         ("/etc/postgrey/whitelist_clients", "example.net\n"),
         ("/etc/xgrey/partners", "192.0.2.7\n"),
+        ("/etc/xgrey/http.token", "0123456789abcdef0123456789abcdef\n"),
     ];
     // With one warning: the default of a list that opt_in overrides.
     let (config, report) = parse_with(&all.join("\n"), &files).unwrap();
     assert_eq!(report.warning_count(), 1, "{}", report.render(Look::Plain));
-    assert_eq!((config.listeners.len(), config.x_grey.len()), (2, 1));
+    assert_eq!((config.listeners.len(), config.x_grey.len(), config.http.len()), (3, 1, 1));
     assert_eq!(config.x_grey[0], XGreyListener::default());
     assert_eq!(config.bound, TableBound::Memory(Bytes::mib(512)));
     assert_eq!(config.store.snapshot_after, Some(Bytes::mib(256)));
@@ -138,6 +142,7 @@ fn the_examples_of_the_reference_are_valid() {
     let files = [
         ("/etc/postgrey/whitelist_clients", ""),
         ("/etc/xgrey/partners", ""),
+        ("/etc/xgrey/http.token", "0123456789abcdef0123456789abcdef\n"),
         ("/usr/share/xgrey/rules.d/a.rules", ""),
         ("/etc/xgrey/rules.d/b.rules", ""),
     ];
@@ -150,13 +155,18 @@ fn the_examples_of_the_reference_are_valid() {
 
 #[test]
 fn every_example_in_a_mend_is_valid() {
-    let files = [("/etc/xgrey/local.rules", ""), ("/etc/xgrey/rules.d/a.rules", "")];
+    let files = [
+        ("/etc/xgrey/local.rules", ""),
+        ("/etc/xgrey/rules.d/a.rules", ""),
+        ("/etc/xgrey/http.token", "0123456789abcdef0123456789abcdef\n"),
+    ];
     for section in SECTIONS {
         for (key, example) in section.keys.iter().filter(|(_, example)| !example.contains('…')) {
             // What a key needs beside it, and what it must not have.
             let beside = match (section.header, *key) {
                 ("[[listen]]", "mode" | "owner") => "address = \"unix:/run/xgrey/socket\"",
                 ("[[listen]]", "secret" | "changes") => "protocol = \"x-grey\"",
+                ("[[listen]]", "token_file") => "protocol = \"http\"",
                 ("[[listen]]", key) if key != "address" => "address = \"127.0.0.1:10023\"",
                 ("[[rules.file]]", "list") => {
                     "path = \"local.rules\"\nformat = \"plain\"\nverdict = \"accept\""

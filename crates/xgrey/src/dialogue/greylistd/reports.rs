@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use greylist::State;
+use greylist::{State, Timestamp};
 use wire::greylistd::report::{
     Held, Line, Stats, encode_head, encode_line, encode_mrtg, encode_stats,
 };
@@ -38,12 +38,21 @@ fn look(desk: &Desk<'_, '_>) -> Look {
     desk.metrics.look(desk.now, desk.service.store())
 }
 
+/// A time as `format` says, in UTC; in seconds where no calendar reaches.
+fn at(time: Timestamp, format: &str) -> String {
+    let secs = i64::try_from(time.as_unix_secs()).unwrap_or(i64::MAX);
+    match jiff::Timestamp::from_second(secs) {
+        Ok(time) => time.strftime(format).to_string(),
+        Err(_) => secs.to_string(),
+    }
+}
+
 pub(super) fn stats(desk: &mut Desk<'_, '_>) {
     let Look { now, started, table, since_start, .. } = look(desk);
     let [white, grey, black] = requests(&since_start);
     let stats = Stats {
-        since: started,
-        now,
+        since: &at(started, "%a %b %e %H:%M:%S %Y"),
+        counted_for: now.since(started),
         held: [
             Held { items: table.white, requests: white },
             Held { items: table.grey, requests: grey },
@@ -92,7 +101,8 @@ pub(super) fn list(lists: Lists, desk: &mut Desk<'_, '_>) {
         // A tuple comes again when files are rewritten under the listing.
         if seen.insert(id) {
             let (sender, recipient) = (text.sender.bytes(), text.recipient.bytes());
-            let line = Line { seen: tuple.since, client: text.client, sender, recipient };
+            let seen = &at(tuple.since, "%Y-%m-%d %H:%M:%S");
+            let line = Line { seen, client: text.client, sender, recipient };
             let lines = if tuple.state == State::White { &mut white } else { &mut grey };
             encode_line(&line, lines);
         }
