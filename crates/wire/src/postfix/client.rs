@@ -311,9 +311,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_asked_is_what_a_server_reads(
-            // A carriage return at a line's end counts as part of the end.
-            sender in "[^\\r\\n\\x00]{0,40}",
-            recipient in "[^\\r\\n\\x00]{1,40}",
+            // A carriage return at a line's end counts as part of the end, and `<>` as no sender.
+            sender in "[^\\r\\n\\x00<>]{0,40}",
+            recipient in "[^\\r\\n\\x00<>]{1,40}",
             client in any::<std::net::IpAddr>(),
             queue_id in "[0-9a-f]{0,8}",
             trust in prop::sample::select(vec![
