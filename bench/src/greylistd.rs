@@ -9,7 +9,6 @@
 mod load;
 pub(crate) mod null;
 mod questions;
-mod report;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,15 +17,23 @@ use anyhow::{Context as _, bail};
 
 use self::load::{Load, Tally};
 use self::questions::Questions;
-use self::report::{Method, Report, Sample};
 use crate::clock;
 use crate::machine::Machine;
 use crate::process::{self, Process, Started};
 use crate::product;
 use crate::publish::{Published, progress};
 use crate::report::Latency;
+use crate::report::at_a_time::{Method, Report, Sample, Work};
 use crate::units::parse_seconds;
 
+const WORK: Work = Work {
+    one: "request",
+    many: "requests",
+    rate_key: "requests_per_second",
+    cpu_key: "cpu_micros_per_request",
+    title: "greylistd's protocol over UNIX sockets, a connection a request,",
+    name_width: 6,
+};
 /// Without a list, so many questions at a time.
 const AT_ONCE: [u16; 2] = [10, 100];
 /// Questions at a time while tuples become known.
@@ -106,7 +113,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         load_cpu: options.load_cpu,
     };
     let names = [servers[0].name, servers[1].name];
-    let report = Report::new(machine, method, names, &samples);
+    let report = Report::new(&WORK, machine, method, names, &samples);
     let published = Published { text: report.text(), json: report.json()?, gap: "" };
     published.write(options.json.as_deref())
 }
@@ -162,6 +169,7 @@ fn measure(options: &Options, server: &mut Server, at_once: usize) -> anyhow::Re
         round: 0,
         seconds,
         latency: Latency::of(&tally.latency),
+        done: tally.answers(),
         accepted: tally.accepted,
         deferred: tally.deferred,
         errors: tally.errors,

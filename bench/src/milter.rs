@@ -5,7 +5,6 @@
 
 mod load;
 pub(crate) mod null;
-mod report;
 mod session;
 
 use std::net::SocketAddr;
@@ -15,15 +14,23 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use self::load::{Load, Numbers, Tally};
-use self::report::{Method, Report, Sample};
 use crate::clock;
 use crate::machine::Machine;
 use crate::process::{self, Process, Started};
 use crate::product;
 use crate::publish::{Published, progress};
+use crate::report::at_a_time::{Method, Report, Sample, Work};
 use crate::report::{DecisionLog, Latency};
 use crate::units::parse_seconds;
 
+const WORK: Work = Work {
+    one: "session",
+    many: "sessions",
+    rate_key: "sessions_per_second",
+    cpu_key: "cpu_micros_per_session",
+    title: "milter sessions",
+    name_width: 8,
+};
 /// Without a list, so many sessions at a time.
 const AT_ONCE: [usize; 2] = [10, 100];
 /// New tuples have numbers from this on: within the 24 bits that make their clients' addresses.
@@ -102,13 +109,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let method = Method {
         seconds: options.seconds.as_secs_f64(),
         rounds,
-        new_percent: f64::from(options.new),
-        known_tuples: u64::from(options.known_pool),
+        new_percent: options.new,
+        known_tuples: options.known_pool,
         server_cpu: options.server_cpu,
         load_cpu: options.load_cpu,
     };
-    let names: Vec<String> = servers.iter().map(|server| server.name.to_owned()).collect();
-    let report = Report::new(machine, method, &names, &samples);
+    let names = [servers[0].name, servers[1].name];
+    let report = Report::new(&WORK, machine, method, names, &samples);
     let published = Published { text: report.text(), json: report.json()?, gap: "" };
     published.write(options.json.as_deref())
 }
@@ -160,7 +167,7 @@ fn measure(options: &Options, server: &mut Server, at_once: usize) -> anyhow::Re
         at_once,
         round: 0,
         seconds,
-        sessions: tally.sessions,
+        done: tally.sessions,
         latency: Latency::of(&tally.latency),
         accepted: tally.actions.accepted,
         deferred: tally.actions.deferred,

@@ -4,6 +4,7 @@
 //! Ratios are taken within a round, between two measurements a few seconds apart, and only then is
 //! their median taken: the machine's speed may drift from round to round.
 
+pub(crate) mod at_a_time;
 mod goals;
 mod rounds;
 mod text;
