@@ -5,6 +5,9 @@
 
 #![no_main]
 
+#[path = "../cutting/mod.rs"]
+mod cutting;
+
 #[path = "../../crates/wire/tests/filter_reader/mod.rs"]
 mod filter_reader;
 
@@ -18,17 +21,7 @@ const LIMITS: [usize; 2] = [1_000, 48];
 fuzz_target!(|stream: &[u8]| {
     for limit in LIMITS {
         let whole = read(limit, [stream]);
-        assert_eq!(read(limit, cut_by_content(stream)), whole);
+        assert_eq!(read(limit, cutting::cut_by_content(stream)), whole);
         assert_eq!(read(limit, stream.chunks(1)), whole);
     }
 });
-
-/// Pieces of 1 to 64 bytes, each as long as its first byte says.
-fn cut_by_content(mut stream: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let length = usize::from(*stream.first()? % 64) + 1;
-        let (piece, rest) = stream.split_at(length.min(stream.len()));
-        stream = rest;
-        Some(piece)
-    })
-}

@@ -6,6 +6,9 @@
 
 #![no_main]
 
+#[path = "../cutting/mod.rs"]
+mod cutting;
+
 // Checks at each step that nothing is kept beyond the limit.
 #[path = "../../crates/wire/tests/listener/mod.rs"]
 mod listener;
@@ -23,17 +26,7 @@ fuzz_target!(|stream: &[u8]| {
     for request_bytes_max in LIMITS {
         let limits = Limits { request_bytes_max };
         let whole = listen(limits, [stream]);
-        assert_eq!(listen(limits, cut_by_content(stream)), whole);
+        assert_eq!(listen(limits, cutting::cut_by_content(stream)), whole);
         assert_eq!(listen(limits, stream.chunks(1)), whole);
     }
 });
-
-/// Pieces of 1 to 64 bytes, each as long as its first byte says.
-fn cut_by_content(mut stream: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let length = usize::from(*stream.first()? % 64) + 1;
-        let (piece, rest) = stream.split_at(length.min(stream.len()));
-        stream = rest;
-        Some(piece)
-    })
-}
