@@ -2,9 +2,7 @@
 //! turns.
 //!
 //! Each question is a connection of its own over a UNIX socket, so this measures what it takes to take,
-//! answer and end a connection more than anything else. For each number of questions at a time and
-//! each round, both are measured, one after the other, so that whatever slows the machine slows both.
-//! They share one CPU, of which the load generator has no part.
+//! answer and end a connection more than anything else.
 
 mod load;
 pub(crate) mod null;
@@ -19,12 +17,12 @@ use self::load::{Load, Tally};
 use self::questions::Questions;
 use crate::clock;
 use crate::machine::Machine;
-use crate::process::{self, Process, Started};
+use crate::process::Started;
 use crate::product;
 use crate::publish::{Published, progress};
 use crate::report::Latency;
 use crate::report::at_a_time::{Method, Report, Sample, Work};
-use crate::units::parse_seconds;
+use crate::turns::{Turn, Turns, counts, watch};
 
 const WORK: Work = Work {
     one: "request",
@@ -35,7 +33,7 @@ const WORK: Work = Work {
     name_width: 6,
 };
 /// Without a list, so many questions at a time.
-const AT_ONCE: [u16; 2] = [10, 100];
+const AT_ONCE: [usize; 2] = [10, 100];
 /// Questions at a time while tuples become known.
 const PRIME_AT_ONCE: usize = 32;
 /// How long each pass over the tuples that become known may take.
@@ -47,30 +45,8 @@ pub(crate) struct Options {
     /// Numbers of questions at a time, each of them measured [default: 10,100]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=500))]
     at_once: Vec<u16>,
-    /// How long each measurement takes
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
-    seconds: Duration,
-    /// How long load runs before each measurement
-    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_seconds)]
-    warm_up: Duration,
-    /// How often each server is measured with each number of questions
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
-    /// How many of a hundred questions are about a tuple that was never asked about before
-    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
-    new: u8,
-    /// How many tuples are known when measuring begins
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    known_pool: u32,
-    /// The CPU that both servers run on
-    #[arg(long, value_name = "CPU", default_value_t = 0)]
-    server_cpu: usize,
-    /// The CPU that the load generator runs on
-    #[arg(long, value_name = "CPU", default_value_t = 1)]
-    load_cpu: usize,
-    /// Write the report as JSON to this file; with - to standard output, the table to standard error
-    #[arg(long, value_name = "FILE|-")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    turns: Turns,
 }
 
 struct Server {
@@ -82,46 +58,39 @@ struct Server {
 
 /// Measures, and prints what came out.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let at_once = if options.at_once.is_empty() { &AT_ONCE[..] } else { &options.at_once };
+    let at_once = counts(&options.at_once, &AT_ONCE);
     let machine = Machine::this();
-    process::pin_this_thread(options.load_cpu).context("--load-cpu")?;
+    options.turns.pin_load()?;
     let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
     let mut servers = servers(options, directory.path())?;
-    make_known(&servers[1].socket, options.known_pool)?;
+    make_known(&servers[1].socket, options.turns.known_pool)?;
 
-    let rounds = usize::from(options.rounds);
-    let mut samples = Vec::new();
-    for at_once in at_once.iter().copied().map(usize::from) {
-        for round in 0..rounds {
-            for (index, server) in servers.iter_mut().enumerate() {
-                let name = server.name;
-                progress(&format!("{name}, {at_once} at a time, round {} of {rounds}", round + 1));
-                let sample = measure(options, server, at_once)
-                    .with_context(|| format!("{name}, {at_once} questions at a time"))?;
-                samples.push(Sample { server: index, round, ..sample });
-            }
-        }
-    }
-    progress("");
+    let samples = options.turns.take(
+        &mut servers,
+        |server| server.name,
+        &at_once,
+        "questions at a time",
+        |server, turn| measure(options, server, turn),
+    )?;
 
     let method = Method {
-        seconds: options.seconds.as_secs_f64(),
-        rounds,
-        new_percent: options.new,
-        known_tuples: options.known_pool,
-        server_cpu: options.server_cpu,
-        load_cpu: options.load_cpu,
+        seconds: options.turns.seconds.as_secs_f64(),
+        rounds: usize::from(options.turns.rounds),
+        new_percent: options.turns.new,
+        known_tuples: options.turns.known_pool,
+        server_cpu: options.turns.server_cpu,
+        load_cpu: options.turns.load_cpu,
     };
     let names = [servers[0].name, servers[1].name];
     let report = Report::new(&WORK, machine, method, names, &samples);
     let published = Published { text: report.text(), json: report.json()?, gap: "" };
-    published.write(options.json.as_deref())
+    published.write(options.turns.json.as_deref())
 }
 
 /// The null responder, and xgrey.
 fn servers(options: &Options, directory: &Path) -> anyhow::Result<[Server; 2]> {
-    let cpu = options.server_cpu;
-    let questions = Questions::new(options.new, options.known_pool);
+    let cpu = options.turns.server_cpu;
+    let questions = Questions::new(options.turns.new, options.turns.known_pool);
     let socket = directory.join("null.sock");
     let started = Started::null_greylistd(cpu, &socket, directory.join("null.output"))
         .context("null responder")?;
@@ -148,32 +117,30 @@ fn make_known(socket: &Path, pool: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, server: &mut Server, at_once: usize) -> anyhow::Result<Sample> {
+fn measure(options: &Options, server: &mut Server, turn: Turn) -> anyhow::Result<Sample> {
     let mut load = Load::new(&server.socket)?;
     let questions = &mut server.questions;
-    let end = clock::now() + options.warm_up;
-    load.run(|| Some(questions.next()), at_once, end, &mut Tally::new()?)?;
+    let end = clock::now() + options.turns.warm_up;
+    load.run(|| Some(questions.next()), turn.count, end, &mut Tally::new()?)?;
 
     let mut tally = Tally::new()?;
-    let (process, own) = (server.started.process(), Process::current());
-    let cpu = || (process.cpu_times(), own.own_cpu_times());
-    let begin = clock::now();
-    let (server_cpu, load_cpu) = cpu();
-    load.run(|| Some(questions.next()), at_once, begin + options.seconds, &mut tally)?;
-    let (server_cpu_after, load_cpu_after) = cpu();
-    let seconds = (clock::now() - begin).as_secs_f64();
+    let (took, ran) = watch(&server.started, || {
+        let end = clock::now() + options.turns.seconds;
+        load.run(|| Some(questions.next()), turn.count, end, &mut tally)
+    });
+    ran?;
     server.started.check()?;
     Ok(Sample {
-        server: 0,
-        at_once,
-        round: 0,
-        seconds,
+        server: turn.server,
+        at_once: turn.count,
+        round: turn.round,
+        seconds: took.seconds,
         latency: Latency::of(&tally.latency),
         done: tally.answers(),
         accepted: tally.accepted,
         deferred: tally.deferred,
         errors: tally.errors,
-        server_used: process::used_between(&server_cpu, &server_cpu_after),
-        load_used: process::used_between(&load_cpu, &load_cpu_after),
+        server_used: took.server_used,
+        load_used: took.load_used,
     })
 }

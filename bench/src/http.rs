@@ -1,12 +1,9 @@
 //! `xgrey-bench http`: questions in JSON over HTTP, a null responder on the same stack against xgrey, in turns.
-//!
-//! For each number of connections and each round, both are measured, one after the other, so that whatever slows the
-//! machine slows both. They share one CPU, of which the load generator has no part.
 
 pub(crate) mod null;
 mod traffic;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -15,10 +12,11 @@ use self::traffic::{Pool, Questions};
 use crate::clock;
 use crate::load::{Load, Tally};
 use crate::machine::{Machine, random_seed};
-use crate::process::{self, Process, Started};
+use crate::process::Started;
 use crate::product;
 use crate::publish::{Published, progress};
 use crate::report::{DecisionLog, Goal, Latency, Method, Report, Sample, ServerFacts, at_least};
+use crate::turns::{Turn, Turns, counts, watch};
 use crate::units::parse_seconds;
 
 /// Without a list, so many connections.
@@ -36,36 +34,14 @@ pub(crate) struct Options {
     /// Numbers of connections, each of them measured [default: 10,100]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1_000))]
     connections: Vec<u16>,
-    /// How long each measurement takes
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
-    seconds: Duration,
-    /// How long load runs before each measurement
-    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_seconds)]
-    warm_up: Duration,
-    /// How often each server is measured with each number of connections
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
-    /// How many of a hundred questions are about a tuple that was never asked about before
-    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
-    new: u8,
-    /// How many tuples are known when measuring begins
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    known_pool: u32,
+    #[command(flatten)]
+    turns: Turns,
     /// The number that all that is random follows from; the report names it [default: another one each time]
     #[arg(long)]
     seed: Option<u64>,
     /// How long a reply may take until it counts as an error
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     timeout: Duration,
-    /// The CPU that both servers run on
-    #[arg(long, value_name = "CPU", default_value_t = 0)]
-    server_cpu: usize,
-    /// The CPU that the load generator runs on
-    #[arg(long, value_name = "CPU", default_value_t = 1)]
-    load_cpu: usize,
-    /// Write the report as JSON to this file; with - to standard output, the table to standard error
-    #[arg(long, value_name = "FILE|-")]
-    json: Option<PathBuf>,
 }
 
 struct Server {
@@ -77,61 +53,48 @@ struct Server {
 
 /// Measures, and prints what came out.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let connections: Vec<usize> = match options.connections.as_slice() {
-        [] => CONNECTIONS.to_vec(),
-        list => list.iter().copied().map(usize::from).collect(),
-    };
+    let connections = counts(&options.connections, &CONNECTIONS);
     let machine = Machine::this();
-    process::pin_this_thread(options.load_cpu).context("--load-cpu")?;
+    options.turns.pin_load()?;
     let seed = options.seed.unwrap_or_else(random_seed);
     let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
     let mut servers = servers(options, seed, directory.path())?;
     for server in &mut servers {
         make_known(options, server)?;
     }
-    let rounds = usize::from(options.rounds);
-    let mut samples = Vec::new();
-    for &connections in &connections {
-        for round in 0..rounds {
-            for (index, server) in servers.iter_mut().enumerate() {
-                let name = server.name;
-                progress(&format!(
-                    "{name}, {connections} connections, round {} of {rounds}",
-                    round + 1
-                ));
-                let sample = measure(options, server, connections)
-                    .with_context(|| format!("{name} with {connections} connections"))?;
-                samples.push(Sample { server: index, round, ..sample });
-            }
-        }
-    }
-    progress("");
+    let samples = options.turns.take(
+        &mut servers,
+        |server| server.name,
+        &connections,
+        "connections",
+        |server, turn| measure(options, server, turn),
+    )?;
     let method = Method {
-        seconds: options.seconds.as_secs_f64(),
-        warm_up_seconds: options.warm_up.as_secs_f64(),
-        rounds,
-        new_percent: f64::from(options.new),
-        known_percent: f64::from(100 - options.new),
+        seconds: options.turns.seconds.as_secs_f64(),
+        warm_up_seconds: options.turns.warm_up.as_secs_f64(),
+        rounds: usize::from(options.turns.rounds),
+        new_percent: f64::from(options.turns.new),
+        known_percent: f64::from(100 - options.turns.new),
         retried_percent: 0.0,
         seed,
-        server_cpu: options.server_cpu,
-        load_cpu: options.load_cpu,
+        server_cpu: options.turns.server_cpu,
+        load_cpu: options.turns.load_cpu,
         decision_log: Some(DecisionLog::Off),
     };
     let mut report = Report::new(machine, method, servers.iter().map(facts).collect(), &samples);
     report.goals = goals(&report);
     let published = Published { text: report.text(), json: report.json()?, gap: "" };
-    published.write(options.json.as_deref())
+    published.write(options.turns.json.as_deref())
 }
 
 /// The null responder, and xgrey.
 fn servers(options: &Options, seed: u64, directory: &Path) -> anyhow::Result<[Server; 2]> {
-    let cpu = options.server_cpu;
+    let cpu = options.turns.server_cpu;
     let of = |name, started: Started| Server {
         name,
         resident_bytes_before: started.process().resident_bytes(),
         started,
-        questions: Questions::new(seed, options.new, options.known_pool),
+        questions: Questions::new(seed, options.turns.new, options.turns.known_pool),
     };
     let null = Started::null_http(cpu, directory.join("null.output")).context("null responder")?;
     let xgrey = product::start_http(cpu, directory, DecisionLog::Off)?;
@@ -148,10 +111,10 @@ fn make_known(options: &Options, server: &mut Server) -> anyhow::Result<()> {
         load.run(&mut pool, clock::now() + PRIME_TIME_MAX, &mut tally)?;
         let errors = tally.errors.plus(load.finish(&mut pool)?);
         server.started.check()?;
-        if errors.total() > 0 || tally.replies < u64::from(options.known_pool) {
+        if errors.total() > 0 || tally.replies < u64::from(options.turns.known_pool) {
             bail!(
                 "of {} questions {} were answered: {errors:?}",
-                options.known_pool,
+                options.turns.known_pool,
                 tally.replies
             );
         }
@@ -160,34 +123,31 @@ fn make_known(options: &Options, server: &mut Server) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, server: &mut Server, connections: usize) -> anyhow::Result<Sample> {
-    let mut load = Load::connect(server.started.address(), connections, options.timeout)?;
+fn measure(options: &Options, server: &mut Server, turn: Turn) -> anyhow::Result<Sample> {
+    let mut load = Load::connect(server.started.address(), turn.count, options.timeout)?;
     let questions = &mut server.questions;
     let mut warm_up = Tally::new()?;
-    load.run(questions, clock::now() + options.warm_up, &mut warm_up)?;
+    load.run(questions, clock::now() + options.turns.warm_up, &mut warm_up)?;
 
     let mut tally = Tally::new()?;
     questions.actions.clear();
-    let (process, own) = (server.started.process(), Process::current());
-    let begin = clock::now();
-    let (server_cpu, load_cpu) = (process.cpu_times(), own.own_cpu_times());
-    load.run(questions, clock::now() + options.seconds, &mut tally)?;
-    let (server_cpu_after, load_cpu_after) = (process.cpu_times(), own.own_cpu_times());
-    let seconds = (clock::now() - begin).as_secs_f64();
-
+    let (took, ran) = watch(&server.started, || {
+        load.run(questions, clock::now() + options.turns.seconds, &mut tally)
+    });
+    ran?;
     let actions = questions.actions.by_word();
     let errors = warm_up.errors.plus(tally.errors).plus(load.finish(questions)?);
     server.started.check()?;
     Ok(Sample {
-        server: 0,
-        connections,
-        round: 0,
-        seconds,
+        server: turn.server,
+        connections: turn.count,
+        round: turn.round,
+        seconds: took.seconds,
         replies: tally.replies,
         latency: Latency::of(&tally.latency),
-        server_used: process::used_between(&server_cpu, &server_cpu_after),
-        load_used: process::used_between(&load_cpu, &load_cpu_after),
-        resident_bytes: process.resident_bytes(),
+        server_used: took.server_used,
+        load_used: took.load_used,
+        resident_bytes: server.started.process().resident_bytes(),
         actions,
         errors,
     })

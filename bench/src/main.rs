@@ -23,6 +23,7 @@
 //! | `milter.rs` | the subcommand `milter`: whole sessions of the milter protocol |
 //! | `greylistd.rs` | the subcommand `greylistd`: a connection a request over UNIX sockets, as Exim asks |
 //! | `http.rs` | the subcommand `http`: questions in JSON over HTTP |
+//! | `turns.rs` | what those three have in common: a null server and xgrey, in turns |
 //! | `state.rs` | a store's state directory, and the threads that look after it |
 //! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
@@ -44,6 +45,7 @@ mod report;
 mod request;
 mod state;
 mod store;
+mod turns;
 mod units;
 mod x_grey;
 

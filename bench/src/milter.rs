@@ -1,14 +1,11 @@
 //! `xgrey-bench milter`: whole sessions of the milter protocol, a null milter against xgrey, in turns.
-//!
-//! For each number of sessions at a time and each round, both are measured, one after the other, so that whatever
-//! slows the machine slows both. They share one CPU, of which the load generator has no part.
 
 mod load;
 pub(crate) mod null;
 mod session;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -16,12 +13,12 @@ use anyhow::{Context as _, bail};
 use self::load::{Load, Numbers, Tally};
 use crate::clock;
 use crate::machine::Machine;
-use crate::process::{self, Process, Started};
+use crate::process::Started;
 use crate::product;
 use crate::publish::{Published, progress};
 use crate::report::at_a_time::{Method, Report, Sample, Work};
 use crate::report::{DecisionLog, Latency};
-use crate::units::parse_seconds;
+use crate::turns::{Turn, Turns, counts, watch};
 
 const WORK: Work = Work {
     one: "session",
@@ -46,30 +43,8 @@ pub(crate) struct Options {
     /// Numbers of sessions at a time, each of them measured [default: 10,100]
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=10_000))]
     at_once: Vec<u16>,
-    /// How long each measurement takes
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
-    seconds: Duration,
-    /// How long load runs before each measurement
-    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_seconds)]
-    warm_up: Duration,
-    /// How often each server is measured with each number of sessions
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
-    /// How many of a hundred sessions are about a tuple that was never asked about before
-    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
-    new: u8,
-    /// How many tuples are known when measuring begins
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    known_pool: u32,
-    /// The CPU that both servers run on
-    #[arg(long, value_name = "CPU", default_value_t = 0)]
-    server_cpu: usize,
-    /// The CPU that the load generator runs on
-    #[arg(long, value_name = "CPU", default_value_t = 1)]
-    load_cpu: usize,
-    /// Write the report as JSON to this file; with - to standard output, the table to standard error
-    #[arg(long, value_name = "FILE|-")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    turns: Turns,
 }
 
 struct Server {
@@ -80,50 +55,40 @@ struct Server {
 
 /// Measures, and prints what came out.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let at_once: Vec<usize> = match options.at_once.as_slice() {
-        [] => AT_ONCE.to_vec(),
-        list => list.iter().copied().map(usize::from).collect(),
-    };
+    let at_once = counts(&options.at_once, &AT_ONCE);
     let machine = Machine::this();
-    process::pin_this_thread(options.load_cpu).context("--load-cpu")?;
+    options.turns.pin_load()?;
     let directory = tempfile::Builder::new().prefix("xgrey-bench-").tempdir()?;
     let mut servers = servers(options, directory.path())?;
     let tested = servers[1].started.address();
-    make_known(tested, options.known_pool)?;
+    make_known(tested, options.turns.known_pool)?;
 
-    let rounds = usize::from(options.rounds);
-    let mut samples = Vec::new();
-    for &at_once in &at_once {
-        for round in 0..rounds {
-            for (index, server) in servers.iter_mut().enumerate() {
-                let name = server.name;
-                progress(&format!("{name}, {at_once} at a time, round {} of {rounds}", round + 1));
-                let sample = measure(options, server, at_once)
-                    .with_context(|| format!("{name}, {at_once} sessions at a time"))?;
-                samples.push(Sample { server: index, round, ..sample });
-            }
-        }
-    }
-    progress("");
+    let samples = options.turns.take(
+        &mut servers,
+        |server| server.name,
+        &at_once,
+        "sessions at a time",
+        |server, turn| measure(options, server, turn),
+    )?;
 
     let method = Method {
-        seconds: options.seconds.as_secs_f64(),
-        rounds,
-        new_percent: options.new,
-        known_tuples: options.known_pool,
-        server_cpu: options.server_cpu,
-        load_cpu: options.load_cpu,
+        seconds: options.turns.seconds.as_secs_f64(),
+        rounds: usize::from(options.turns.rounds),
+        new_percent: options.turns.new,
+        known_tuples: options.turns.known_pool,
+        server_cpu: options.turns.server_cpu,
+        load_cpu: options.turns.load_cpu,
     };
     let names = [servers[0].name, servers[1].name];
     let report = Report::new(&WORK, machine, method, names, &samples);
     let published = Published { text: report.text(), json: report.json()?, gap: "" };
-    published.write(options.json.as_deref())
+    published.write(options.turns.json.as_deref())
 }
 
 /// The null milter, and xgrey.
 fn servers(options: &Options, directory: &Path) -> anyhow::Result<[Server; 2]> {
-    let cpu = options.server_cpu;
-    let mix = Mix::new(options.new, options.known_pool);
+    let cpu = options.turns.server_cpu;
+    let mix = Mix::new(options.turns.new, options.turns.known_pool);
     let null = Started::null_milter(cpu, directory.join("null.output")).context("null milter")?;
     let xgrey = product::start_milter(cpu, directory, DecisionLog::Off)?;
     Ok([Server { name: "null", started: null, mix }, Server { name: "xgrey", started: xgrey, mix }])
@@ -148,32 +113,28 @@ fn make_known(address: SocketAddr, pool: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, server: &mut Server, at_once: usize) -> anyhow::Result<Sample> {
-    let mut load = Load::new(server.started.address(), at_once)?;
+fn measure(options: &Options, server: &mut Server, turn: Turn) -> anyhow::Result<Sample> {
+    let mut load = Load::new(server.started.address(), turn.count)?;
     let mix = &mut server.mix;
-    load.run(mix, clock::now() + options.warm_up, &mut Tally::new()?)?;
+    load.run(mix, clock::now() + options.turns.warm_up, &mut Tally::new()?)?;
 
     let mut tally = Tally::new()?;
-    let (process, own) = (server.started.process(), Process::current());
-    let cpu = || (process.cpu_times(), own.own_cpu_times());
-    let begin = clock::now();
-    let (server_cpu, load_cpu) = cpu();
-    load.run(mix, clock::now() + options.seconds, &mut tally)?;
-    let (server_cpu_after, load_cpu_after) = cpu();
-    let seconds = (clock::now() - begin).as_secs_f64();
+    let (took, ran) =
+        watch(&server.started, || load.run(mix, clock::now() + options.turns.seconds, &mut tally));
+    ran?;
     server.started.check()?;
     Ok(Sample {
-        server: 0,
-        at_once,
-        round: 0,
-        seconds,
+        server: turn.server,
+        at_once: turn.count,
+        round: turn.round,
+        seconds: took.seconds,
         done: tally.sessions,
         latency: Latency::of(&tally.latency),
         accepted: tally.actions.accepted,
         deferred: tally.actions.deferred,
         errors: tally.errors,
-        server_used: process::used_between(&server_cpu, &server_cpu_after),
-        load_used: process::used_between(&load_cpu, &load_cpu_after),
+        server_used: took.server_used,
+        load_used: took.load_used,
     })
 }
 
