@@ -112,10 +112,11 @@ enum Due {
     Ready(usize),
 }
 
-/// How an answer is put, where a protocol has more than one way.
+/// How an answer is put: in which protocol, and in which of its ways if it has more than one.
 #[derive(Clone, Copy, Debug)]
 enum Wording {
-    Usual,
+    Postfix,
+    Milter,
     Greylistd(greylistd::Wording),
 }
 
@@ -197,21 +198,16 @@ impl Dialogue {
 
 /// Appends the bytes of one answer.
 fn encode(
-    protocol: Protocol,
     wording: Wording,
     outcome: &Outcome,
     query: &Query<'_>,
     replies: &Replies,
     out: &mut Vec<u8>,
 ) {
-    match (protocol, wording) {
-        (Protocol::Postfix, _) => wire::postfix::encode(outcome.effect, query, replies, out),
-        (Protocol::Milter, _) => milter::encode(outcome, query, replies, out),
-        (Protocol::Greylistd, Wording::Greylistd(wording)) => {
-            greylistd::encode(outcome, wording, out);
-        }
-        // It always says how.
-        (Protocol::Greylistd, Wording::Usual) => {}
+    match wording {
+        Wording::Postfix => wire::postfix::encode(outcome.effect, query, replies, out),
+        Wording::Milter => wire::milter::encode(outcome.effect, query, replies, out),
+        Wording::Greylistd(wording) => greylistd::encode(outcome.effect, wording, out),
     }
 }
 
@@ -263,15 +259,15 @@ impl<'p> Owed<'p> {
         Self { dues: papers.dues.iter(), answers, ready, replies }
     }
 
-    /// Appends the next `count` that are owed to a peer that speaks `protocol`; says how many of them were answers.
-    pub(crate) fn write(&mut self, protocol: Protocol, count: usize, out: &mut Vec<u8>) -> usize {
+    /// Appends the next `count` that are owed; says how many of them were answers.
+    pub(crate) fn write(&mut self, count: usize, out: &mut Vec<u8>) -> usize {
         let mut answered = 0;
         for due in self.dues.by_ref().take(count) {
             match due {
                 Due::Answer(wording) => {
                     answered += 1;
                     if let Some((query, outcome)) = self.answers.next() {
-                        encode(protocol, *wording, outcome, query, self.replies, out);
+                        encode(*wording, outcome, query, self.replies, out);
                     }
                 }
                 Due::Ready(length) => {
@@ -306,13 +302,8 @@ impl<'d, 'a> Desk<'d, 'a> {
         self.papers.is_full() || self.papers.len() - self.first_due >= DUES_OF_ONE
     }
 
-    /// Asks; the answer is owed after all that was said before. Not when it is full.
-    pub(crate) fn ask(&mut self, query: Query<'a>) {
-        self.ask_for(Wording::Usual, query);
-    }
-
-    /// The same; the answer is put as `wording` says.
-    fn ask_for(&mut self, wording: Wording, query: Query<'a>) {
+    /// Asks; the answer is owed after all that was said before, put as `wording` says. Not when it is full.
+    fn ask(&mut self, query: Query<'a>, wording: Wording) {
         debug_assert!(!self.is_full(), "asked a full desk");
         self.papers.queries.push(query);
         self.papers.dues.push(Due::Answer(wording));

@@ -18,7 +18,7 @@ use wire::greylistd::{List, Refusal, Request, SAVED, decode, encode_added, encod
 use super::{Desk, Incoming, Next, Rest, Side, Taken, Terms};
 use crate::config::Changes;
 use crate::metrics::Event;
-use crate::service::{Outcome, Service};
+use crate::service::Service;
 
 /// One connection.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ fn ask<'a>(asked: Option<List>, query: Query<'a>, desk: &mut Desk<'_, 'a>) {
     if asked == Some(List::Black) && !desk.service.would_reject(&query) {
         return desk.reply(|out| encode_verdict(List::White, asked, out));
     }
-    desk.ask_for(super::Wording::Greylistd(Wording::Verdict(asked)), query);
+    desk.ask(query, super::Wording::Greylistd(Wording::Verdict(asked)));
 }
 
 fn refuse(refusal: Refusal<'_>, desk: &mut Desk<'_, '_>) {
@@ -107,10 +107,10 @@ fn refuse(refusal: Refusal<'_>, desk: &mut Desk<'_, '_>) {
 }
 
 /// Appends the bytes of one answer.
-pub(super) fn encode(outcome: &Outcome, wording: Wording, out: &mut Vec<u8>) {
+pub(super) fn encode(effect: Effect, wording: Wording, out: &mut Vec<u8>) {
     match wording {
-        Wording::Verdict(asked) => encode_verdict(outcome.effect.into(), asked, out),
-        Wording::AddedToGreylist => match outcome.effect {
+        Wording::Verdict(asked) => encode_verdict(effect.into(), asked, out),
+        Wording::AddedToGreylist => match effect {
             Effect::Defer { .. } => encode_added(List::Grey, out),
             Effect::NoObjection | Effect::AddHeader { .. } | Effect::Reject => {
                 Refusal::Decided.encode(out);

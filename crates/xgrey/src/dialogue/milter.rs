@@ -8,15 +8,11 @@
 //! Queries have no instance, by which the service would make one header a message over many requests: here a message
 //! is known by its connection, so its longest wait is known too, and two MTAs can't be taken for one.
 
-use greylist::reply::Replies;
-use greylist::{Effect, Query};
-use wire::milter::{
-    Decoded, Decoder, Session, Step, encode as encode_effect, encode_end_of_message,
-    encode_no_objection,
-};
+use greylist::Effect;
+use wire::milter::{Decoded, Decoder, Session, Step, encode_end_of_message, encode_no_objection};
 use wire::{Fault, Limits};
 
-use super::{Desk, Incoming, Next, Rest, Taken};
+use super::{Desk, Incoming, Next, Rest, Taken, Wording};
 use crate::metrics::Event;
 use crate::service::Outcome;
 
@@ -100,14 +96,9 @@ impl Dialogue {
     }
 }
 
-/// Appends the bytes of one answer.
-pub(super) fn encode(outcome: &Outcome, query: &Query<'_>, replies: &Replies, out: &mut Vec<u8>) {
-    encode_effect(outcome.effect, query, replies, out);
-}
-
 fn ask<'a>(session: &'a Session, desk: &mut Desk<'_, 'a>) {
     match session.query() {
-        Some(query) => desk.ask(query),
+        Some(query) => desk.ask(query, Wording::Milter),
         // A step that asks has a question; were it ever otherwise, mail flows.
         None => desk.reply(encode_no_objection),
     }

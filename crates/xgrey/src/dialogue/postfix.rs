@@ -3,7 +3,7 @@
 use wire::Limits;
 use wire::postfix::{Decoded, Decoder, Request, encode_no_objection};
 
-use super::{Desk, Incoming, Next, Rest, Side, Taken};
+use super::{Desk, Incoming, Next, Rest, Side, Taken, Wording};
 use crate::metrics::Event;
 
 /// Where one connection stands: what was seen of the request that is not all here yet.
@@ -44,7 +44,7 @@ impl Dialogue {
 
 fn answer<'a>(request: Request<'a>, desk: &mut Desk<'_, 'a>) {
     match request {
-        Request::Ask(query) => desk.ask(query),
+        Request::Ask(query) => desk.ask(query, Wording::Postfix),
         Request::Pass(_) => {
             desk.counters.event(Event::OtherStage);
             desk.reply(encode_no_objection);

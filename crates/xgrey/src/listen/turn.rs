@@ -301,7 +301,7 @@ impl TurnLoop {
         for part in &mut *parts {
             let start = replies.len();
             let protocol = sessions[part.place].protocol;
-            part.answers = owed.write(protocol, part.dues, replies);
+            part.answers = owed.write(part.dues, replies);
             counters.asked(protocol.into(), part.answers as u64);
             part.replies = start..replies.len();
         }

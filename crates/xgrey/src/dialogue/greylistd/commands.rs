@@ -56,7 +56,7 @@ pub(super) fn add<'a>(list: List, query: Query<'a>, desk: &mut Desk<'_, 'a>) {
             if let Err(refusal) = forget(&query, desk) {
                 return refuse(refusal, desk);
             }
-            desk.ask_for(dialogue::Wording::Greylistd(Wording::AddedToGreylist), query);
+            desk.ask(query, dialogue::Wording::Greylistd(Wording::AddedToGreylist));
         }
         List::Black => refuse(Refusal::NoBlackTuples, desk),
     }
