@@ -12,6 +12,7 @@
 //! | `policy.rs` | the subcommand `policy`: which servers, which load, in which order |
 //! | `request.rs`, `reply.rs` | what Postfix asks, and what it expects to hear |
 //! | `load.rs` | closed-loop load over epoll; knows no protocol |
+//! | `floor.rs` | the loop that null servers of streams share: one thread, one epoll |
 //! | `null.rs` | the null server |
 //! | `process.rs`, `listener.rs` | other processes: start, pin, CPU time, memory; who listens on a port |
 //! | `product.rs` | xgrey as it comes, started in a directory of its own |
@@ -28,6 +29,7 @@
 //! | `machine.rs`, `units.rs` | which machine this is; numbers as people read them |
 
 mod clock;
+mod floor;
 mod greylistd;
 mod http;
 mod listener;

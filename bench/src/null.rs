@@ -1,30 +1,25 @@
 //! The null server: the least that any server of Postfix's policy protocol must do.
 //!
-//! One thread, one epoll, no runtime: it finds the end of each request and answers
-//! `action=DUNNO`. It is the floor that others are measured against, so it should be as fast as a
+//! It finds the end of each request and answers `action=DUNNO`. It is the floor that others are measured against, so it should be as fast as a
 //! plain loop over sockets can be, and still be right: requests may be split or joined at any byte.
 //!
 //! Never knows: what a request says.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::Context as _;
 use memchr::memmem::Finder;
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send, sockopt};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
+
+use crate::floor::{self, Fate, Floor, READ_BYTES, Ready};
 
 /// What every request is answered with.
 pub(crate) const REPLY: &[u8] = b"action=DUNNO\n\n";
 
-/// An honest request is about 1 KiB; 16 KiB hold whatever may have been joined.
-const READ_BYTES: usize = 16 * 1024;
-/// Ready sockets taken from the kernel at once: all of 1,000 connections in one call.
-const EVENTS_MAX: usize = 1024;
 /// Replies that one write can hold, when requests came joined.
 const REPLIES_PER_WRITE: usize = 64;
 
@@ -45,18 +40,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             let mut out = std::io::stdout().lock();
             writeln!(out, "{}", listener.local_addr()?)?;
             out.flush()?;
-            listener
+            OwnedFd::from(listener)
         }
-        None => {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
-            let listener = TcpListener::from(socket);
-            listener.local_addr().context("standard input is not a listening socket")?;
-            listener
-        }
+        None => floor::inherited()?,
     };
-    listener.set_nonblocking(true)?;
-    Server::new(listener)?.serve()
+    floor::serve(&listener, NullServer::new())
 }
 
 /// Finds the ends of requests (empty lines) in a stream that arrives in pieces.
@@ -94,90 +82,39 @@ struct Connection {
     owed: usize,
 }
 
-/// What is to become of a connection.
-#[derive(Debug, PartialEq, Eq)]
-enum Fate {
-    Keep,
-    Close,
-}
-
 #[derive(Debug)]
-struct Server {
-    epoll: OwnedFd,
-    listener: TcpListener,
-    /// By file descriptor: small numbers, reused by the kernel.
-    connections: Vec<Option<Connection>>,
+struct NullServer {
     inbox: Box<[u8; READ_BYTES]>,
     replies: Vec<u8>,
     finder: Finder<'static>,
 }
 
-impl Server {
-    fn new(listener: TcpListener) -> anyhow::Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let data = EventData::new_u64(listener.as_raw_fd() as u64);
-        epoll::add(&epoll, &listener, data, EventFlags::IN)?;
-        Ok(Self {
-            epoll,
-            listener,
-            connections: Vec::new(),
+impl NullServer {
+    fn new() -> Self {
+        Self {
             inbox: Box::new([0; READ_BYTES]),
             replies: REPLY.repeat(REPLIES_PER_WRITE),
             finder: Finder::new(b"\n\n"),
-        })
-    }
-
-    fn serve(mut self) -> anyhow::Result<()> {
-        let mut events = Vec::with_capacity(EVENTS_MAX);
-        let listening = self.listener.as_raw_fd() as u64;
-        loop {
-            events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno).context("epoll_wait"),
-            }
-            for event in &events {
-                let key = event.data.u64();
-                if key == listening {
-                    self.accept()?;
-                } else if self.turn(key as usize, event.flags) == Fate::Close {
-                    self.connections[key as usize] = None;
-                }
-            }
         }
     }
+}
 
-    fn accept(&mut self) -> anyhow::Result<()> {
-        loop {
-            let socket =
-                match accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                    Ok(socket) => socket,
-                    Err(Errno::AGAIN) => return Ok(()),
-                    Err(Errno::INTR | Errno::CONNABORTED) => continue,
-                    Err(errno) => return Err(errno).context("accept"),
-                };
-            sockopt::set_tcp_nodelay(&socket, true)?;
-            let key = socket.as_raw_fd() as usize;
-            epoll::add(&self.epoll, &socket, EventData::new_u64(key as u64), READING)?;
-            if self.connections.len() <= key {
-                self.connections.resize_with(key + 1, || None);
-            }
-            self.connections[key] =
-                Some(Connection { socket, ends: RequestEnds::default(), owed: 0 });
-        }
+impl Floor for NullServer {
+    type Connection = Connection;
+
+    const INTEREST: EventFlags = READING;
+
+    fn begin(&mut self, socket: OwnedFd) -> anyhow::Result<Connection> {
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        Ok(Connection { socket, ends: RequestEnds::default(), owed: 0 })
     }
 
-    /// What one readiness is worth: one read and one write.
-    fn turn(&mut self, key: usize, ready: EventFlags) -> Fate {
-        let Some(connection) = self.connections.get_mut(key).and_then(Option::as_mut) else {
-            return Fate::Keep;
-        };
+    /// One read and one write.
+    fn turn(&mut self, connection: &mut Connection, ready: Ready<'_>) -> Fate {
         if connection.owed > 0 {
-            let fate = flush(&self.epoll, connection, key, &self.replies);
+            let fate = flush(connection, &self.replies, ready);
             if fate == Fate::Keep && connection.owed == 0 {
-                let data = EventData::new_u64(key as u64);
-                let back = epoll::modify(&self.epoll, &connection.socket, data, READING);
-                return if back.is_ok() { Fate::Keep } else { Fate::Close };
+                return ready.wait_for(&connection.socket, READING);
             }
             return fate;
         }
@@ -192,7 +129,7 @@ impl Server {
             let ends = connection.ends.count(&self.finder, &self.inbox[..read]);
             if ends > 0 {
                 connection.owed = ends * REPLY.len();
-                if flush(&self.epoll, connection, key, &self.replies) == Fate::Close {
+                if flush(connection, &self.replies, ready) == Fate::Close {
                     return Fate::Close;
                 }
             }
@@ -201,7 +138,7 @@ impl Server {
             }
             // A short read has emptied the socket: epoll(7) calls that enough with edges. But the
             // stream's end, if it is here already, makes no edge of its own.
-            if read < READ_BYTES && !ready.contains(EventFlags::RDHUP) {
+            if read < READ_BYTES && !ready.flags.contains(EventFlags::RDHUP) {
                 return Fate::Keep;
             }
         }
@@ -214,18 +151,14 @@ const READING: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventF
 
 /// Writes what is owed. What the socket does not take waits until it can, and until then nothing
 /// more is read from it.
-fn flush(epoll: &OwnedFd, connection: &mut Connection, key: usize, replies: &[u8]) -> Fate {
+fn flush(connection: &mut Connection, replies: &[u8], ready: Ready<'_>) -> Fate {
     while connection.owed > 0 {
         let from = (REPLY.len() - connection.owed % REPLY.len()) % REPLY.len();
         let to = replies.len().min(from + connection.owed);
         match send(&connection.socket, &replies[from..to], SendFlags::NOSIGNAL) {
             Ok(sent) => connection.owed -= sent,
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let data = EventData::new_u64(key as u64);
-                let waiting = epoll::modify(epoll, &connection.socket, data, EventFlags::OUT);
-                return if waiting.is_ok() { Fate::Keep } else { Fate::Close };
-            }
+            Err(Errno::AGAIN) => return ready.wait_for(&connection.socket, EventFlags::OUT),
             Err(_) => return Fate::Close,
         }
     }
@@ -277,8 +210,7 @@ mod tests {
         use std::io::Read as _;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        listener.set_nonblocking(true).unwrap();
-        std::thread::spawn(|| Server::new(listener).unwrap().serve());
+        std::thread::spawn(|| floor::serve(&listener.into(), NullServer::new()));
         // The shortest request there is: 14 MiB of replies, more than the sockets can hold.
         let requests = vec![b'\n'; 2 << 20];
         let client = std::net::TcpStream::connect(address).unwrap();

@@ -1,27 +1,19 @@
-//! The null milter: the least that any milter with the same negotiation must do. One thread, one epoll, no
-//! runtime: it finds the packets, agrees to what xgrey would agree to, continues at recipients and at the ends of
-//! messages, and closes when told to.
+//! The null milter: the least that any milter with the same negotiation must do. It finds the packets, agrees to
+//! what xgrey would agree to, continues at recipients and at the ends of messages, and closes when told to.
 //!
 //! It does not have its kernel acknowledge at once, which xgrey does for Sendmail's sake.
 //!
 //! Never knows: what a packet says.
 
-use std::net::TcpListener;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use anyhow::Context as _;
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send, sockopt};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use super::session::packet;
+use crate::floor::{self, Fate, Floor, READ_BYTES, Ready};
 
-/// What one read takes.
-const READ_BYTES: usize = 16 * 1024;
-/// Ready sockets taken from the kernel at once.
-const EVENTS_MAX: usize = 1024;
 /// The steps that are left out, or whose replies are: as xgrey has it.
 const STEPS: u32 = 0xf_73f0;
 /// The macros that are asked for with MAIL, and none with the other six steps: as xgrey has it.
@@ -29,11 +21,12 @@ const MACROS: &[u8] = b"i v {auth_authen} {cert_subject} {verify} {client_name} 
 
 /// Serves until the program that started it with a socket ends.
 pub(crate) fn run() -> anyhow::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    listener.local_addr().context("standard input is not a listening socket")?;
-    listener.set_nonblocking(true)?;
-    Server::new(listener)?.serve()
+    let milter = NullMilter {
+        agreement: agreement(),
+        inbox: Box::new([0; READ_BYTES]),
+        replies: Vec::new(),
+    };
+    floor::serve(&floor::inherited()?, milter)
 }
 
 struct Connection {
@@ -42,81 +35,24 @@ struct Connection {
     begun: Vec<u8>,
 }
 
-struct Server {
-    epoll: OwnedFd,
-    listener: TcpListener,
-    /// By file descriptor: small numbers, reused by the kernel.
-    connections: Vec<Option<Connection>>,
+struct NullMilter {
     agreement: Vec<u8>,
     inbox: Box<[u8; READ_BYTES]>,
     replies: Vec<u8>,
 }
 
-/// What is to become of a connection.
-#[derive(PartialEq, Eq)]
-enum Fate {
-    Keep,
-    Close,
-}
+impl Floor for NullMilter {
+    type Connection = Connection;
 
-impl Server {
-    fn new(listener: TcpListener) -> anyhow::Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let data = EventData::new_u64(listener.as_raw_fd() as u64);
-        epoll::add(&epoll, &listener, data, EventFlags::IN)?;
-        Ok(Self {
-            epoll,
-            listener,
-            connections: Vec::new(),
-            agreement: agreement(),
-            inbox: Box::new([0; READ_BYTES]),
-            replies: Vec::new(),
-        })
+    const INTEREST: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+
+    fn begin(&mut self, socket: OwnedFd) -> anyhow::Result<Connection> {
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        Ok(Connection { socket, begun: Vec::new() })
     }
 
-    fn serve(mut self) -> anyhow::Result<()> {
-        let mut events = Vec::with_capacity(EVENTS_MAX);
-        let listening = self.listener.as_raw_fd() as u64;
-        loop {
-            events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno).context("epoll_wait"),
-            }
-            for event in &events {
-                let key = event.data.u64();
-                if key == listening {
-                    self.accept()?;
-                } else if self.turn(key as usize) == Fate::Close {
-                    self.connections[key as usize] = None;
-                }
-            }
-        }
-    }
-
-    fn accept(&mut self) -> anyhow::Result<()> {
-        loop {
-            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-            let socket = match accept_with(&self.listener, flags) {
-                Ok(socket) => socket,
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(Errno::INTR | Errno::CONNABORTED) => continue,
-                Err(errno) => return Err(errno).context("accept"),
-            };
-            sockopt::set_tcp_nodelay(&socket, true)?;
-            let key = socket.as_raw_fd() as usize;
-            let reading = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
-            epoll::add(&self.epoll, &socket, EventData::new_u64(key as u64), reading)?;
-            if self.connections.len() <= key {
-                self.connections.resize_with(key + 1, || None);
-            }
-            self.connections[key] = Some(Connection { socket, begun: Vec::new() });
-        }
-    }
-
-    /// What one readiness is worth: one read, and one write if something is owed.
-    fn turn(&mut self, key: usize) -> Fate {
-        let Some(Some(connection)) = self.connections.get_mut(key) else { return Fate::Keep };
+    /// One read, and one write if something is owed.
+    fn turn(&mut self, connection: &mut Connection, _: Ready<'_>) -> Fate {
         loop {
             let read = match recv(&connection.socket, &mut self.inbox[..], RecvFlags::empty()) {
                 Ok((0, _)) => return Fate::Close,
